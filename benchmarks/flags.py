@@ -1,0 +1,89 @@
+"""The flags that all scripts share, made from the fields of `Config`."""
+
+import dataclasses
+
+from absl import flags
+
+from keras_reinit import data, models, training
+
+HELP = {
+    "dataset": "data set to train on",
+    "model": "reference network",
+    "width": "channels of the network's first block; by default the network's own",
+    "method": "re-initialization method; all have the same budget of epochs",
+    "regularization": "none, or letters of D (augmentation), C (cosine annealing in "
+    "each stage), W (weight decay)",
+    "label_noise": "chance in [0, 1] that a training label is drawn anew, uniformly "
+    "from all classes",
+    "noisy_validation": "whether validation labels are noisy as well; test never is",
+    "train_size": "number of training examples; by default all",
+    "epochs": "the fixed budget of epochs, all stages together",
+    "stages": "stages that the budget is cut into; standard training ignores them",
+    "batch_size": "examples a step",
+    "learning_rate": "(peak) learning rate of SGD",
+    "momentum": "momentum of SGD, in [0, 1)",
+    "weight_decay": "weight decay, with W in --regularization",
+    "weight_decay_mode": "l2 (a term of the gradient, as in the paper) or decoupled",
+    "shrink": "share of the trained weight that Shrink & Perturb keeps, in [0, 1]",
+    "perturb": "share of the fresh weight that Shrink & Perturb adds, in [0, 1]",
+    "distillation_weight": "weight of the teacher's term, where there is a teacher",
+    "temperature": "softmax temperature of the distillation",
+    "optimizer_state": "optimizer state at the begin of a stage",
+    "seed": "seed of everything; runs that share it are pairs",
+}
+KNOWN = {
+    "dataset": tuple(data.DATASETS),
+    "model": tuple(models.MODELS),
+    "method": training.METHODS,
+    "regularization": training.REGULARIZATIONS,
+    "weight_decay_mode": training.WEIGHT_DECAYS,
+    "optimizer_state": ("fresh", "keep"),
+}
+
+
+def define(output, lists=()):
+    """Defines a flag for each field of `Config`, and `--output` and `--folder`.
+
+    Args:
+        output: Default folder for `rows.jsonl`.
+        lists: Names of flags that take several values, separated by commas, and are
+            `None` by default.
+    """
+    for field in dataclasses.fields(training.Config):
+        _define(field, field.name in lists)
+    flags.DEFINE_string("output", output, "folder for rows.jsonl and what is made of it")
+    flags.DEFINE_string(
+        "folder", None, "where the data set lies, if it is not at its default place"
+    )
+
+
+def config(**changes):
+    """The `Config` that the flags describe, with some fields set otherwise.
+
+    Raises:
+        flags.IllegalFlagValueError: For a value out of its range.
+    """
+    fields = [field.name for field in dataclasses.fields(training.Config)]
+    values = {name: getattr(flags.FLAGS, name) for name in fields}
+    try:
+        return training.Config(**{**values, **changes})
+    except ValueError as error:
+        raise flags.IllegalFlagValueError(str(error)) from error
+
+
+def _define(field, is_list):
+    name, text = field.name, HELP[field.name]
+    if is_list:
+        text += "; several values, separated by commas"
+        if name in KNOWN:
+            flags.DEFINE_multi_enum(name, None, KNOWN[name], text)
+        else:
+            flags.DEFINE_list(name, None, text)
+    elif name in KNOWN:
+        flags.DEFINE_enum(name, field.default, KNOWN[name], text)
+    elif isinstance(field.default, bool):
+        flags.DEFINE_bool(name, field.default, text)
+    elif isinstance(field.default, float):
+        flags.DEFINE_float(name, field.default, text)
+    else:
+        flags.DEFINE_integer(name, field.default, text)

@@ -1,0 +1,40 @@
+"""keras_reinit: re-initialization of neural networks during training, for Keras 3."""
+
+from keras_reinit.blocks import (
+    Block,
+    BlockNormalization,
+    add_block_normalization,
+    blocks,
+)
+from keras_reinit.callback import Reinitialize
+from keras_reinit.distillation import BornAgain, DistillationLoss
+from keras_reinit.fresh import fresh_weights, reinitialize
+from keras_reinit.methods import (
+    FullReinit,
+    LayerwiseReinit,
+    ShrinkPerturb,
+    WarmRestart,
+)
+from keras_reinit.optimizers import add_weight_decay, reset_optimizer
+from keras_reinit.schedules import Stages
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Block",
+    "BlockNormalization",
+    "BornAgain",
+    "DistillationLoss",
+    "FullReinit",
+    "LayerwiseReinit",
+    "Reinitialize",
+    "ShrinkPerturb",
+    "Stages",
+    "WarmRestart",
+    "add_block_normalization",
+    "add_weight_decay",
+    "blocks",
+    "fresh_weights",
+    "reinitialize",
+    "reset_optimizer",
+]

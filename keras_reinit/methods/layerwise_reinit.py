@@ -1,0 +1,134 @@
+"""Layer-wise re-initialization: keep ever more blocks, from the input up.
+
+With K blocks and T stages, the event after stage t = 1, ..., T-1 keeps the first
+k = ceil(t * K / T) blocks and
+
+    1. rescales each weight of theirs to its norm at initialization
+       (w <- w * |w_init| / |w|; weights that began at zero become zero),
+    2. normalizes the output of block k by the statistics of the next batch,
+    3. re-initializes everything above block k, the head included.
+
+Alabdulmohsin, Maennel & Keysers 2021 (arXiv 2109.00267), as scheduled by Zaidi et
+al. (2022): their T = K * M stages repeat each block M times, k = ceil(t / M). Here
+T need not be a multiple of K: some blocks then have one event more than others, or
+share one.
+Norms are per tensor, BatchNorm's scale and offset included; moving statistics stay
+with their block; earlier normalizations stay as they were measured. That is the
+reading of the one public re-implementation (hlml/fortuitous_forgetting).
+"""
+
+import keras
+import numpy as np
+
+from keras_reinit.blocks import BlockNormalization, blocks
+from keras_reinit.callback import Reinitialize
+
+# A tensor with a smaller initial norm is taken to have begun at zero.
+ZERO_NORM = 1e-6
+
+
+def kept_blocks(stage, stages, num_blocks):
+    """Returns how many blocks the event that opens `stage` (1, ...) keeps."""
+    return -(-stage * num_blocks // stages)
+
+
+def rescale(weight, norm):
+    """Returns `weight` scaled to the Frobenius norm `norm`; zero if that is zero."""
+    current = np.linalg.norm(weight)
+    if norm <= ZERO_NORM or current == 0:
+        return np.zeros_like(weight)
+    return weight * (norm / current)
+
+
+class LayerwiseReinit(Reinitialize):
+    """Re-initializes a model block by block, bottom-up.
+
+    The normalization needs a place in the model before training begins: build the
+    model with `keras_reinit.add_block_normalization`, which also marks the blocks.
+
+    Args:
+        schedule: A `Stages`.
+        num_blocks: Integer, the paper's `K`; `None` takes the blocks that
+            `BlockNormalization` layers mark, or all that `keras_reinit.blocks`
+            finds.
+        rescale: Whether to rescale kept weights to their norm at initialization,
+            which is the norm when training began.
+        normalize: Whether to normalize the output of the last kept block.
+        optimizer_state: `"fresh"` or `"keep"`.
+        seed: Integer >= 0, or `None` for one from Python's generator.
+
+    Raises:
+        ValueError: When training begins, if `normalize` is true and the model has
+            no `BlockNormalization` layers, or `num_blocks` is more than it has.
+
+    Example:
+
+    >>> model = keras.Sequential([
+    ...     keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dense(4),
+    ...     keras.layers.Dense(1)])
+    >>> model = add_block_normalization(model)
+    >>> model.compile("sgd", loss="mse")
+    >>> _ = model.fit(
+    ...     np.ones((8, 3)), np.ones((8, 1)), epochs=4, verbose=0,
+    ...     callbacks=[LayerwiseReinit(Stages(epochs=4, stages=4))])
+    """
+
+    def __init__(
+        self,
+        schedule,
+        num_blocks=None,
+        *,
+        rescale=True,
+        normalize=True,
+        optimizer_state="fresh",
+        seed=None,
+    ):
+        super().__init__(schedule, optimizer_state=optimizer_state, seed=seed)
+        self.num_blocks = num_blocks
+        self.rescale = rescale
+        self.normalize = normalize
+        self._norms = None
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        found = blocks(self.network, self.num_blocks)
+        if self.normalize and not _ends_are_normalized(found):
+            raise ValueError(
+                "`model` must have a BlockNormalization layer after each block: "
+                "use `model = keras_reinit.add_block_normalization(model)` before "
+                "`compile`, or pass `normalize=False` to do without. "
+                f"Received: model={self.network.name!r}"
+            )
+        self._norms_at_begin = {v.path: _norm(v) for v in self.network.weights}
+
+    def on_epoch_begin(self, epoch, logs=None):
+        # A later `fit` that goes on with the training keeps the first norms.
+        if epoch == 0 or self._norms is None:
+            self._norms = self._norms_at_begin
+        super().on_epoch_begin(epoch, logs)
+
+    def _reinitialize(self, stage):
+        found = blocks(self.network, self.num_blocks)
+        count = kept_blocks(stage, self.schedule.stages, len(found))
+        kept = [layer for block in found[:count] for layer in block.layers]
+        self._kept = {id(v) for layer in kept for v in layer.weights}
+        super()._reinitialize(stage)
+        if self.normalize:
+            found[count - 1].output_layer.measure_next_batch()
+
+    def rule(self, stage, variable, fresh):
+        """Keeps and rescales the lower blocks; what is above starts fresh."""
+        if id(variable) not in self._kept:
+            return fresh
+        if not (self.rescale and variable.trainable):
+            return None
+        weight = keras.ops.convert_to_numpy(variable)
+        return rescale(weight, self._norms[variable.path])
+
+
+def _ends_are_normalized(found):
+    return all(isinstance(b.output_layer, BlockNormalization) for b in found)
+
+
+def _norm(variable):
+    return np.linalg.norm(keras.ops.convert_to_numpy(variable))

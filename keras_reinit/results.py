@@ -1,0 +1,129 @@
+"""Result rows: one JSON line a run, and honest intervals over seeds."""
+
+import dataclasses
+import json
+import os
+import pathlib
+
+import numpy as np
+from scipy import stats
+
+
+def append_row(path, row):
+    """Appends one row to a `rows.jsonl`; a line cut off by a crash is closed first."""
+    path = pathlib.Path(path)
+    torn = path.exists() and path.stat().st_size and not _ends_with_newline(path)
+    line = json.dumps(row, sort_keys=True, allow_nan=False)
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(("\n" if torn else "") + line + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_rows(path):
+    """Returns the rows of a `rows.jsonl`; lines that a crash cut off are left out."""
+    rows = []
+    if pathlib.Path(path).exists():
+        for line in pathlib.Path(path).read_text(encoding="utf-8").splitlines():
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+    return rows
+
+
+def writable_folder(path):
+    """Makes a folder for results.
+
+    Raises:
+        ValueError: If it cannot be written to.
+    """
+    folder = pathlib.Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ValueError(
+            f"`output` must be a folder that can be written to. Received: "
+            f"output={str(path)!r} ({error})"
+        ) from error
+    return folder
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """Mean of n values with its 95% confidence interval (Student's t).
+
+    The interval is infinite for n = 1: one seed says nothing about the spread.
+
+    Example:
+
+    >>> interval = Interval.of([0.9, 0.92, 0.94])
+    >>> round(interval.mean, 2), round(interval.low, 2), round(interval.high, 2)
+    (0.92, 0.87, 0.97)
+    """
+
+    mean: float
+    half_width: float
+    n: int
+
+    @classmethod
+    def of(cls, values):
+        """From a sequence of at least one number."""
+        values = np.asarray(values, "float64")
+        n = len(values)
+        half_width = float("inf")
+        if n > 1:
+            error = values.std(ddof=1) / n**0.5
+            half_width = float(stats.t.ppf(0.975, n - 1) * error)
+        return cls(float(values.mean()), half_width, n)
+
+    @property
+    def low(self):
+        """Lower end."""
+        return self.mean - self.half_width
+
+    @property
+    def high(self):
+        """Upper end."""
+        return self.mean + self.half_width
+
+
+def paired_difference(values, baseline):
+    """`Interval` of the differences over the seeds that both have.
+
+    Args:
+        values, baseline: Dicts from seed to number.
+
+    Returns:
+        `Interval`, or `None` if they share no seed.
+    """
+    seeds = sorted(values.keys() & baseline.keys())
+    return Interval.of([values[s] - baseline[s] for s in seeds]) if seeds else None
+
+
+def verdict(difference):
+    """One word for a paired difference to standard training.
+
+    "helps" or "hurts" if the whole 95% interval lies above or below zero, else "no
+    clear effect". Each cell is judged on its own: of twenty cells without any effect
+    one is expected to be called wrongly.
+
+    Example:
+
+    >>> verdict(Interval(0.02, 0.01, n=4)), verdict(Interval(0.02, 0.03, n=4))
+    ('helps', 'no clear effect')
+    """
+    if difference is None:
+        return ""
+    if difference.low > 0:
+        return "helps"
+    return "hurts" if difference.high < 0 else "no clear effect"
+
+
+def _ends_with_newline(path):
+    with open(path, "rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"

@@ -1,0 +1,232 @@
+"""A study: many runs, several at once, resumable, with a choice on validation data."""
+
+import collections
+import concurrent.futures
+import dataclasses
+import json
+import multiprocessing
+import os
+import time
+
+from keras_reinit import training
+from keras_reinit.results import append_row, read_rows
+
+METHODS = (
+    "standard",
+    "shrink_perturb",
+    "layerwise",
+    "born_again",
+    "shrink_perturb+distillation",
+)
+# Regularization and label noise: the paper's first figure.
+SETTINGS = (("none", 0.0), ("DCW", 0.0), ("DCW", 0.4))
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """Methods x settings x seeds, each cell at its own tuned hyperparameters.
+
+    Learning rate and, with W, weight decay are chosen for each cell (method and
+    setting) by mean validation accuracy after the last epoch over the first
+    `tuning_seeds` seeds; the chosen pair then runs on the other seeds too. Test data
+    have no part in the choice.
+
+    Attributes:
+        base: `training.Config` of all that the study does not vary.
+        methods: Tuple of `training.METHODS`.
+        settings: Tuple of (regularization, label noise).
+        seeds: Tuple of integers; methods are compared seed by seed.
+        tuning_seeds: Integer in [1, len(seeds)].
+        learning_rates, weight_decays: Tuples of floats, the grid.
+    """
+
+    base: training.Config = training.Config()
+    methods: tuple = METHODS
+    settings: tuple = SETTINGS
+    seeds: tuple = (0, 1, 2, 3)
+    tuning_seeds: int = 2
+    learning_rates: tuple = (0.03, 0.1)
+    weight_decays: tuple = (5e-4, 5e-3)
+
+    def __post_init__(self):
+        if not 1 <= self.tuning_seeds <= len(self.seeds):
+            raise ValueError(
+                f"`tuning_seeds` must be in [1, {len(self.seeds)}], the number of "
+                f"seeds. Received: tuning_seeds={self.tuning_seeds!r}"
+            )
+        self.search_configs()  # Each config checks itself.
+
+    def cells(self):
+        """Yields the grid of each cell: configs that differ in the tuned values."""
+        for regularization, noise in self.settings:
+            for method in self.methods:
+                cell = dataclasses.replace(
+                    self.base,
+                    method=method,
+                    regularization=regularization,
+                    label_noise=noise,
+                )
+                decays = self.weight_decays if "W" in regularization else (0.0,)
+                yield [
+                    dataclasses.replace(cell, learning_rate=rate, weight_decay=decay)
+                    for rate in self.learning_rates
+                    for decay in decays
+                ]
+
+    def search_configs(self):
+        """The runs that the choice is made on."""
+        return [
+            dataclasses.replace(config, seed=seed)
+            for seed in self.seeds[: self.tuning_seeds]
+            for cell in self.cells()
+            for config in cell
+        ]
+
+    def final_configs(self, rows):
+        """The runs that are compared: the chosen config of each cell, every seed."""
+        chosen = [choose(cell, rows, self.seeds[: self.tuning_seeds])
+                  for cell in self.cells()]  # fmt: skip
+        return [
+            dataclasses.replace(config, seed=seed)
+            for seed in self.seeds
+            for config in chosen
+            if config is not None
+        ]
+
+
+def choose(cell, rows, seeds):
+    """The config of a cell with the best mean validation accuracy over `seeds`.
+
+    Returns:
+        A `training.Config`, or `None` if none of them has finished on every seed.
+    """
+    finished = {key_of(row["config"]): row for row in rows if row["status"] == "ok"}
+
+    def score(config):
+        keys = [key_of(dataclasses.replace(config, seed=seed)) for seed in seeds]
+        if not all(key in finished for key in keys):
+            return None
+        return sum(finished[key]["final"]["validation_accuracy"] for key in keys)
+
+    scored = [(score(config), config) for config in cell]
+    scored = [pair for pair in scored if pair[0] is not None]
+    return max(scored, key=lambda pair: pair[0])[1] if scored else None
+
+
+def key_of(config):
+    """A string that is the same for equal configs, given as `Config` or as dict."""
+    if dataclasses.is_dataclass(config):
+        config = dataclasses.asdict(config)
+    return json.dumps(config, sort_keys=True)
+
+
+def run_study(study, path, *, processes, folder=None, report=print):
+    """Runs what is missing of a study and returns the rows that are compared."""
+    runs = {"processes": processes, "folder": folder, "report": report}
+    report("Choosing learning rate and weight decay on validation data:")
+    run_all(study.search_configs(), path, **runs)
+    report("Running the chosen ones on every seed:")
+    final = study.final_configs(read_rows(path))
+    run_all(final, path, **runs)
+    return select(final, read_rows(path))
+
+
+def select(configs, rows):
+    """The last row of each config that has one, in the order of the configs."""
+    latest = {key_of(row["config"]): row for row in rows}
+    keys = [key_of(config) for config in configs]
+    return [latest[key] for key in keys if key in latest]
+
+
+def run_all(configs, path, *, processes, folder=None, report=print):
+    """Runs each config that has no finished row in `path` and appends its row.
+
+    Only this process writes, a row at a time, so an interruption loses nothing but
+    the runs in flight. A run that fails leaves a row with its reason and is tried
+    again by the next call.
+
+    Args:
+        configs: List of `training.Config`.
+        path: Path of the `rows.jsonl`.
+        processes: Integer >= 1, runs at once; with more than one, each has one thread.
+        folder: Where the data set lies, see `keras_reinit.data.load`.
+        report: Called with each line of progress.
+    """
+    rows = read_rows(path)
+    done = {key_of(row["config"]) for row in rows if row["status"] == "ok"}
+    waiting = {key_of(c): c for c in configs if key_of(c) not in done}
+    report(f"  {len(waiting)} runs to do, {len(configs) - len(waiting)} done before")
+    if not waiting:
+        return
+    began, count = time.time(), 0
+    for config, row in _outcomes(list(waiting.values()), processes, folder):
+        append_row(path, row)
+        count += 1
+        left = (time.time() - began) / count * (len(waiting) - count)
+        report(f"  [{count}/{len(waiting)}] {_line(config, row)}, {_clock(left)} left")
+
+
+def _outcomes(configs, processes, folder):
+    context = multiprocessing.get_context("spawn")
+    pool = concurrent.futures.ProcessPoolExecutor(
+        processes, context, _prepare, (1 if processes > 1 else 0,)
+    )
+    futures = {pool.submit(attempt, config, folder): config for config in configs}
+    try:
+        for future in concurrent.futures.as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        # An interruption should not wait for the runs in flight.
+        for process in (pool._processes or {}).values():
+            process.terminate()
+
+
+def _prepare(threads):
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+
+def attempt(config, folder=None):
+    """`training.run`, with a failure turned into a row that says why."""
+    try:
+        return training.run(config, folder)
+    except Exception as error:
+        return {
+            "config": dataclasses.asdict(config),
+            "status": "failed",
+            "reason": f"{type(error).__name__}: {str(error)[:1000]}",
+            **training.provenance(),
+        }
+
+
+def _line(config, row):
+    noise = f" + {config.label_noise:.0%} noise" if config.label_noise else ""
+    outcome = f"failed: {row.get('reason')}"
+    if row["status"] == "ok":
+        outcome = f"validation {row['final']['validation_accuracy']:.3f}"
+    return (
+        f"{config.method}, {config.regularization}{noise}, seed {config.seed}: {outcome}"
+    )
+
+
+def _clock(seconds):
+    return f"{int(seconds // 60)}m{int(seconds % 60):02d}s"
+
+
+def group_by_cell(rows):
+    """Dict from (regularization, label noise, method) to rows, in order of arrival."""
+    cells = collections.defaultdict(list)
+    for row in rows:
+        config = row["config"]
+        key = (config["regularization"], config["label_noise"], config["method"])
+        cells[key].append(row)
+    return dict(cells)
+
+
+def default_processes():
+    """One process a core: on small models that beats one process on all of them."""
+    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity")
+               else os.cpu_count() or 1)  # fmt: skip

@@ -1,0 +1,333 @@
+"""One run: a `Config` in, a trained model and a result row out."""
+
+import dataclasses
+import datetime
+import importlib.metadata
+import platform
+import subprocess
+import time
+
+import keras
+import tensorflow as tf
+
+from keras_reinit import data, models
+from keras_reinit.blocks import add_block_normalization, blocks
+from keras_reinit.distillation import BornAgain
+from keras_reinit.fresh import reinitialize
+from keras_reinit.methods import (
+    FullReinit,
+    LayerwiseReinit,
+    ShrinkPerturb,
+    WarmRestart,
+)
+from keras_reinit.optimizers import add_weight_decay
+from keras_reinit.schedules import Stages
+
+METHODS = (
+    "standard",
+    "warm_restart",
+    "shrink_perturb",
+    "layerwise",
+    "born_again",
+    "warm_restart+distillation",
+    "shrink_perturb+distillation",
+    "layerwise+distillation",
+)
+REGULARIZATIONS = ("none", "D", "C", "W", "DC", "DW", "CW", "DCW")
+WEIGHT_DECAYS = ("l2", "decoupled")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """All that decides the result of one run. Defaults are the study's on digits.
+
+    Attributes:
+        dataset: A name in `keras_reinit.data.DATASETS`.
+        model: A name in `keras_reinit.models.MODELS`.
+        width: Integer, channels of the first block; `None` for the model's own.
+        method: One of `METHODS`. Every method trains for `epochs` epochs in all.
+        regularization: `"none"` or letters of D (augmentation), C (cosine annealing
+            in each stage), W (weight decay), such as `"DCW"`.
+        label_noise: Float in [0, 1], see `SymmetricNoise`; training labels only.
+        noisy_validation: Whether the validation labels are noisy as well.
+        train_size: Integer, number of training examples; `None` for all.
+        epochs: Integer >= 1, the fixed budget.
+        stages: Integer in [1, epochs].
+        batch_size: Integer >= 1.
+        learning_rate: Float > 0 (its peak, with C), of SGD with `momentum`.
+        momentum: Float in [0, 1).
+        weight_decay: Float >= 0, used with W only.
+        weight_decay_mode: `"l2"`, the paper's, or `"decoupled"`, Keras' own.
+        shrink, perturb: Of Shrink & Perturb.
+        distillation_weight, temperature: Of Born-Again and `+distillation`.
+        optimizer_state: `"fresh"` or `"keep"` from stage to stage.
+        seed: Integer >= 0, of everything that is random. Runs that share it share
+            split, noise, first weights, batches and augmentation: they are pairs.
+    """
+
+    dataset: str = "digits"
+    model: str = "small_cnn"
+    width: int | None = None
+    method: str = "standard"
+    regularization: str = "none"
+    label_noise: float = 0.0
+    noisy_validation: bool = True
+    train_size: int | None = None
+    epochs: int = 100
+    stages: int = 5
+    batch_size: int = 64
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    weight_decay_mode: str = "l2"
+    shrink: float = 0.4
+    perturb: float = 0.1
+    distillation_weight: float = 1.0
+    temperature: float = 1.0
+    optimizer_state: str = "fresh"
+    seed: int = 0
+
+    def __post_init__(self):
+        for name, known in (
+            ("dataset", tuple(data.DATASETS)),
+            ("model", tuple(models.MODELS)),
+            ("method", METHODS),
+            ("regularization", REGULARIZATIONS),
+            ("weight_decay_mode", WEIGHT_DECAYS),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"`{name}` must be one of {', '.join(known)}. "
+                    f"Received: {name}={getattr(self, name)!r}"
+                )
+        for name in ("learning_rate", "batch_size"):
+            if not getattr(self, name) > 0:
+                raise ValueError(
+                    f"`{name}` must be > 0. Received: {name}={getattr(self, name)!r}"
+                )
+        # These check the rest of the numbers.
+        data.SymmetricNoise(self.label_noise)
+        self.callback()
+
+    @property
+    def schedule(self):
+        """The `Stages` of the run."""
+        return Stages(self.epochs, self.stages)
+
+    @property
+    def distills(self):
+        """Whether a stage learns from the one before."""
+        return self.method == "born_again" or self.method.endswith("+distillation")
+
+    def callback(self):
+        """The re-initialization callback, or `None` for standard training."""
+        shared = {"optimizer_state": self.optimizer_state}
+        seeded = {**shared, "seed": self.seed}
+        schedule = self.schedule
+        makers = {
+            "standard": lambda: None,
+            "warm_restart": lambda: WarmRestart(schedule, **shared),
+            "shrink_perturb": lambda: ShrinkPerturb(
+                schedule, self.shrink, self.perturb, **seeded
+            ),
+            "layerwise": lambda: LayerwiseReinit(schedule, **seeded),
+            "born_again": lambda: FullReinit(schedule, **seeded),
+        }
+        return makers[self.method.removesuffix("+distillation")]()
+
+
+def run(config, folder=None):
+    """Trains one model and returns its result row.
+
+    Args:
+        config: A `Config`.
+        folder: Where the data set lies, see `keras_reinit.data.load`.
+
+    Returns:
+        Dict that JSON can hold: the config, metrics as fractions in [0, 1] on every
+        split after the last epoch (`final`), after the epoch with the best validation
+        accuracy (`best`: early stopping at the fixed budget) and at the end of each
+        stage (`stages`), curves (`history`), versions, device and seconds. Training
+        metrics are against the labels trained on, noisy ones included, without
+        augmentation.
+
+    Raises:
+        ValueError: For a data set that cannot be had or does not fit the config.
+    """
+    began = time.time()
+    splits = _load(config, folder)
+    keras.utils.set_random_seed(config.seed)
+    model = build(config, splits)
+    model, history, ends, best = _train(config, splits, model)
+    return {
+        "config": dataclasses.asdict(config),
+        "status": "ok",
+        "final": ends[-1],
+        "best": best,
+        "stages": ends,
+        "history": history,
+        "train_examples": len(splits.train[1]),
+        "steps_per_epoch": len(splits.train[1]) // config.batch_size,
+        "parameters": int(model.count_params()),
+        "seconds": round(time.time() - began, 2),
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **provenance(),
+    }
+
+
+def build(config, splits):
+    """Builds the uncompiled model of a run, with its first weights drawn by seed."""
+    width = {} if config.width is None else {"width": config.width}
+    shape = splits.train[0].shape[1:]
+    model = models.MODELS[config.model](shape, splits.num_classes, **width)
+    # Before any block normalization is added: all methods begin at the same weights.
+    reinitialize(model, seed=config.seed)
+    if config.method.startswith("layerwise"):
+        model = add_block_normalization(
+            model, min(config.stages, len(blocks(model)))
+        )
+    if "W" in config.regularization and config.weight_decay_mode == "l2":
+        add_weight_decay(model, config.weight_decay)
+    if config.distills:
+        return BornAgain(model, config.distillation_weight, config.temperature)
+    return model
+
+
+def _load(config, folder):
+    splits = data.load(
+        config.dataset, train_size=config.train_size, seed=config.seed, folder=folder
+    )
+    if config.label_noise == 0:
+        return splits
+    noise = data.SymmetricNoise(config.label_noise)
+    return splits.with_noise(
+        noise, seed=config.seed, validation=config.noisy_validation
+    )
+
+
+def _train(config, splits, model):
+    steps = len(splits.train[1]) // config.batch_size
+    standardize = data.Standardize.fit(splits.train[0])
+    augment = _augmentation(config, splits) if "D" in config.regularization else None
+    stream = data.train_dataset(
+        *splits.train,
+        config.batch_size,
+        seed=config.seed,
+        standardize=standardize,
+        augment=augment,
+    )
+    evaluations = {
+        name: data.eval_dataset(*getattr(splits, name), standardize=standardize)
+        for name in ("train", "validation", "test")
+    }
+    model.compile(
+        optimizer=_optimizer(config, steps),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy", _cross_entropy()],
+        # The whole epoch in one call, where it is short: no Python between steps.
+        steps_per_execution=steps if steps <= 32 else 1,
+    )
+    ends = StageEnds(config.schedule, evaluations)
+    best = keras.callbacks.EarlyStopping(
+        "val_accuracy", mode="max", patience=config.epochs, restore_best_weights=True
+    )
+    callback = config.callback()
+    history = model.fit(
+        stream,
+        epochs=config.epochs,
+        steps_per_epoch=steps,
+        validation_data=evaluations["validation"],
+        shuffle=False,  # The stream shuffles.
+        callbacks=([callback] if callback else []) + [ends, best],
+        verbose=0,
+    ).history
+    curves = {
+        name: [round(float(value), 5) for value in history[key]]
+        for name, key in (
+            ("train_accuracy", "accuracy"),
+            ("validation_accuracy", "val_accuracy"),
+        )
+    }
+    best = {"epoch": best.best_epoch, **_evaluate(model, evaluations)}
+    return model, curves, ends.rows, best
+
+
+class StageEnds(keras.callbacks.Callback):
+    """Evaluates on every split at the end of each stage; `rows` holds the results."""
+
+    def __init__(self, schedule, evaluations):
+        super().__init__()
+        self.schedule = schedule
+        self.evaluations = evaluations
+        self.rows = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch in self.schedule.ends:
+            metrics = _evaluate(self.model, self.evaluations)
+            self.rows.append({"epoch": epoch, **metrics})
+
+
+def _evaluate(model, evaluations):
+    metrics = {}
+    for split, dataset in evaluations.items():
+        result = model.evaluate(dataset, return_dict=True, verbose=0)
+        for name in ("accuracy", "cross_entropy"):
+            metrics[f"{split}_{name}"] = round(float(result[name]), 6)
+    return metrics
+
+
+def _cross_entropy():
+    # Unlike the loss, without the weight-decay penalty.
+    return keras.metrics.SparseCategoricalCrossentropy(
+        from_logits=True, name="cross_entropy"
+    )
+
+
+def _augmentation(config, splits):
+    # The literature's pad of 4 for 32 pixels, in proportion.
+    side = splits.train[0].shape[1]
+    flip = data.DATASETS[config.dataset].flip
+    return data.PadCropFlip(pad=max(1, side // 8), flip=flip)
+
+
+def _optimizer(config, steps):
+    epochs = config.epochs
+    if config.method != "standard":
+        epochs = config.schedule.stage_epochs
+    rate = config.learning_rate
+    if "C" in config.regularization:
+        # A fresh optimizer counts from 0 again; one that is kept needs the restarts.
+        rate = keras.optimizers.schedules.CosineDecayRestarts(
+            rate, first_decay_steps=epochs * steps, t_mul=1.0
+        )
+    decoupled = "W" in config.regularization and config.weight_decay_mode != "l2"
+    return keras.optimizers.SGD(
+        rate,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay if decoupled else None,
+    )
+
+
+def provenance():
+    """Versions, commit and device, for a result row."""
+    packages = ("keras_reinit", "keras", "tensorflow", "numpy")
+    devices = tf.config.list_logical_devices()
+    return {
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in packages},
+        },
+        "commit": _commit(),
+        "device": sorted({device.device_type for device in devices}),
+        "threads": tf.config.threading.get_intra_op_parallelism_threads(),
+    }
+
+
+def _commit():
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, cwd=None
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
