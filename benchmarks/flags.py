@@ -51,7 +51,9 @@ def define(output, lists=()):
     """
     for field in dataclasses.fields(training.Config):
         _define(field, field.name in lists)
-    flags.DEFINE_string("output", output, "folder for rows.jsonl and what is made of it")
+    flags.DEFINE_string(
+        "output", output, "folder for rows.jsonl and what is made of it"
+    )
     flags.DEFINE_string(
         "folder", None, "where the data set lies, if it is not at its default place"
     )

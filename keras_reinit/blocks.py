@@ -149,7 +149,10 @@ class BlockNormalization(keras.layers.Layer):
             mean, std = ops.cond(
                 self.pending > 0,
                 lambda: self._measured(ops.stop_gradient(x)),
-                lambda: (ops.convert_to_tensor(self.mean), ops.convert_to_tensor(self.std)),
+                lambda: (
+                    ops.convert_to_tensor(self.mean),
+                    ops.convert_to_tensor(self.std),
+                ),
             )
             self.mean.assign(mean)
             self.std.assign(std)

@@ -207,9 +207,7 @@ def _line(config, row):
     outcome = f"failed: {row.get('reason')}"
     if row["status"] == "ok":
         outcome = f"validation {row['final']['validation_accuracy']:.3f}"
-    return (
-        f"{config.method}, {config.regularization}{noise}, seed {config.seed}: {outcome}"
-    )
+    return f"{config.method}, {config.regularization}{noise}, seed {config.seed}: {outcome}"
 
 
 def _clock(seconds):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import functools
 import importlib.metadata
 import platform
 import subprocess
@@ -183,9 +184,7 @@ def build(config, splits):
     # Before any block normalization is added: all methods begin at the same weights.
     reinitialize(model, seed=config.seed)
     if config.method.startswith("layerwise"):
-        model = add_block_normalization(
-            model, min(config.stages, len(blocks(model)))
-        )
+        model = add_block_normalization(model, min(config.stages, len(blocks(model))))
     if "W" in config.regularization and config.weight_decay_mode == "l2":
         add_weight_decay(model, config.weight_decay)
     if config.distills:
@@ -323,11 +322,12 @@ def provenance():
     }
 
 
+@functools.cache  # The code that runs is the code at the time of the import.
 def _commit():
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         return subprocess.run(
-            command, capture_output=True, text=True, check=True, cwd=None
+            command, capture_output=True, text=True, check=True
         ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -56,7 +56,7 @@ def check_images(images):
             "`images` must be uint8 or floats in [0, 1]. "
             f"Received: images of dtype {images.dtype}"
         )
-    if floats and not (0 <= images.min() and images.max() <= 1):
+    if floats and not (images.min() >= 0 and images.max() <= 1):
         raise ValueError(
             "`images` of floats must be in [0, 1]. "
             f"Received: images from {images.min()} to {images.max()}"

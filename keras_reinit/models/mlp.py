@@ -30,7 +30,10 @@ def mlp(input_shape, num_classes, width=128, *, depth=3, normalized_blocks=None)
     x = layers.Flatten(name="flatten")(inputs)
     for i in range(1, depth + 1):
         x = layers.Dense(
-            width, use_bias=False, kernel_initializer="he_normal", name=f"block{i}_dense"
+            width,
+            use_bias=False,
+            kernel_initializer="he_normal",
+            name=f"block{i}_dense",
         )(x)
         x = norm(x, f"block{i}_norm")
         x = layers.ReLU(name=f"block{i}_relu")(x)
