@@ -17,6 +17,7 @@ HELP = {
     "from all classes",
     "noisy_validation": "whether validation labels are noisy as well; test never is",
     "train_size": "number of training examples; by default all",
+    "validation_size": "number of validation examples; by default the data set's own",
     "epochs": "the fixed budget of epochs, all stages together",
     "stages": "stages that the budget is cut into; standard training ignores them",
     "batch_size": "examples a step",
@@ -51,9 +52,7 @@ def define(output, lists=()):
     """
     for field in dataclasses.fields(training.Config):
         _define(field, field.name in lists)
-    flags.DEFINE_string(
-        "output", output, "folder for rows.jsonl and what is made of it"
-    )
+    flags.DEFINE_string("output", output, "folder for rows.jsonl and its report")
     flags.DEFINE_string(
         "folder", None, "where the data set lies, if it is not at its default place"
     )

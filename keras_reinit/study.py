@@ -1,6 +1,5 @@
 """A study: many runs, several at once, resumable, with a choice on validation data."""
 
-import collections
 import concurrent.futures
 import dataclasses
 import json
@@ -10,6 +9,7 @@ import time
 
 from keras_reinit import training
 from keras_reinit.results import append_row, read_rows
+from keras_reinit.verdict import setting_name
 
 METHODS = (
     "standard",
@@ -115,9 +115,10 @@ def choose(cell, rows, seeds):
 
 def key_of(config):
     """A string that is the same for equal configs, given as `Config` or as dict."""
-    if dataclasses.is_dataclass(config):
-        config = dataclasses.asdict(config)
-    return json.dumps(config, sort_keys=True)
+    if isinstance(config, dict):
+        # Rows may be older than a field: they were run with what is its default.
+        config = training.Config(**config)
+    return json.dumps(dataclasses.asdict(config), sort_keys=True)
 
 
 def run_study(study, path, *, processes, folder=None, report=print):
@@ -158,10 +159,10 @@ def run_all(configs, path, *, processes, folder=None, report=print):
     report(f"  {len(waiting)} runs to do, {len(configs) - len(waiting)} done before")
     if not waiting:
         return
-    began, count = time.time(), 0
-    for config, row in _outcomes(list(waiting.values()), processes, folder):
+    began = time.time()
+    outcomes = _outcomes(list(waiting.values()), processes, folder)
+    for count, (config, row) in enumerate(outcomes, 1):
         append_row(path, row)
-        count += 1
         left = (time.time() - began) / count * (len(waiting) - count)
         report(f"  [{count}/{len(waiting)}] {_line(config, row)}, {_clock(left)} left")
 
@@ -203,25 +204,15 @@ def attempt(config, folder=None):
 
 
 def _line(config, row):
-    noise = f" + {config.label_noise:.0%} noise" if config.label_noise else ""
+    setting = setting_name(config.regularization, config.label_noise)
     outcome = f"failed: {row.get('reason')}"
     if row["status"] == "ok":
         outcome = f"validation {row['final']['validation_accuracy']:.3f}"
-    return f"{config.method}, {config.regularization}{noise}, seed {config.seed}: {outcome}"
+    return f"{config.method}, {setting}, seed {config.seed}: {outcome}"
 
 
 def _clock(seconds):
     return f"{int(seconds // 60)}m{int(seconds % 60):02d}s"
-
-
-def group_by_cell(rows):
-    """Dict from (regularization, label noise, method) to rows, in order of arrival."""
-    cells = collections.defaultdict(list)
-    for row in rows:
-        config = row["config"]
-        key = (config["regularization"], config["label_noise"], config["method"])
-        cells[key].append(row)
-    return dict(cells)
 
 
 def default_processes():

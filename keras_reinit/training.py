@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import functools
 import importlib.metadata
+import math
 import platform
 import subprocess
 import time
@@ -13,7 +14,7 @@ import tensorflow as tf
 
 from keras_reinit import data, models
 from keras_reinit.blocks import add_block_normalization, blocks
-from keras_reinit.distillation import BornAgain
+from keras_reinit.distillation import BornAgain, DistillationLoss
 from keras_reinit.fresh import reinitialize
 from keras_reinit.methods import (
     FullReinit,
@@ -52,6 +53,7 @@ class Config:
         label_noise: Float in [0, 1], see `SymmetricNoise`; training labels only.
         noisy_validation: Whether the validation labels are noisy as well.
         train_size: Integer, number of training examples; `None` for all.
+        validation_size: Integer; `None` for the data set's own, see `data.load`.
         epochs: Integer >= 1, the fixed budget.
         stages: Integer in [1, epochs].
         batch_size: Integer >= 1.
@@ -74,6 +76,7 @@ class Config:
     label_noise: float = 0.0
     noisy_validation: bool = True
     train_size: int | None = None
+    validation_size: int | None = None
     epochs: int = 100
     stages: int = 5
     batch_size: int = 64
@@ -101,14 +104,31 @@ class Config:
                     f"`{name}` must be one of {', '.join(known)}. "
                     f"Received: {name}={getattr(self, name)!r}"
                 )
-        for name in ("learning_rate", "batch_size"):
-            if not getattr(self, name) > 0:
-                raise ValueError(
-                    f"`{name}` must be > 0. Received: {name}={getattr(self, name)!r}"
-                )
-        # These check the rest of the numbers.
+        self._check_numbers()
+        # What is made of the other numbers checks them, whatever the method.
         data.SymmetricNoise(self.label_noise)
-        self.callback()
+        DistillationLoss(self.temperature)
+        ShrinkPerturb(
+            self.schedule,
+            self.shrink,
+            self.perturb,
+            optimizer_state=self.optimizer_state,
+            seed=self.seed,
+        )
+
+    def _check_numbers(self):
+        for name, fits, limit in (
+            ("learning_rate", self.learning_rate > 0, "> 0"),
+            ("batch_size", self.batch_size > 0, "> 0"),
+            ("momentum", 0 <= self.momentum < 1, "in [0, 1)"),
+            ("weight_decay", self.weight_decay >= 0, ">= 0"),
+            ("distillation_weight", self.distillation_weight >= 0, ">= 0"),
+        ):
+            if not fits:
+                value = getattr(self, name)
+                raise ValueError(
+                    f"`{name}` must be {limit}. Received: {name}={value!r}"
+                )
 
     @property
     def schedule(self):
@@ -154,6 +174,7 @@ def run(config, folder=None):
 
     Raises:
         ValueError: For a data set that cannot be had or does not fit the config.
+        FloatingPointError: If the training diverges.
     """
     began = time.time()
     splits = _load(config, folder)
@@ -194,7 +215,11 @@ def build(config, splits):
 
 def _load(config, folder):
     splits = data.load(
-        config.dataset, train_size=config.train_size, seed=config.seed, folder=folder
+        config.dataset,
+        train_size=config.train_size,
+        validation_size=config.validation_size,
+        seed=config.seed,
+        folder=folder,
     )
     if config.label_noise == 0:
         return splits
@@ -237,7 +262,7 @@ def _train(config, splits, model):
         steps_per_epoch=steps,
         validation_data=evaluations["validation"],
         shuffle=False,  # The stream shuffles.
-        callbacks=([callback] if callback else []) + [ends, best],
+        callbacks=([callback] if callback else []) + [Finite(), ends, best],
         verbose=0,
     ).history
     curves = {
@@ -249,6 +274,16 @@ def _train(config, splits, model):
     }
     best = {"epoch": best.best_epoch, **_evaluate(model, evaluations)}
     return model, curves, ends.rows, best
+
+
+class Finite(keras.callbacks.Callback):
+    """Ends a training that has diverged with an error that says when."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            raise FloatingPointError(
+                f"the training loss is not finite after epoch {epoch}"
+            )
 
 
 class StageEnds(keras.callbacks.Callback):

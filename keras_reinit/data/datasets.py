@@ -193,15 +193,17 @@ def _read_tfds(name, folder):
     try:
         import tensorflow_datasets as tfds
 
-        train, test = tfds.load(
-            name, split=["train", "test"], batch_size=-1, data_dir=folder
-        )
+        parts = tfds.load(name, split=["train", "test"], data_dir=folder)
     except Exception as error:
         raise ValueError(_cannot_be_had(name, error)) from error
-    return tuple(
-        (part["image"].numpy(), part["label"].numpy().astype("int32"))
-        for part in (train, test)
-    )
+    return tuple(_as_arrays(part) for part in parts)
+
+
+def _as_arrays(part):
+    batches = list(part.batch(1000).as_numpy_iterator())
+    images = np.concatenate([batch["image"] for batch in batches])
+    labels = np.concatenate([batch["label"] for batch in batches])
+    return check_examples(images, labels.astype("int32"))
 
 
 def _cannot_be_had(name, error):

@@ -1,0 +1,83 @@
+"""Figures from rows and cells; the only importer of matplotlib."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt  # noqa: E402
+import numpy as np  # noqa: E402
+
+COLORS = {"helps": "#1b7f4b", "hurts": "#b3372f", "no clear effect": "#6b7280"}
+
+
+def verdict_figure(cells, curves, stages):
+    """Draws the verdict: differences to standard training, and accuracy by epoch.
+
+    Args:
+        cells: Tuple of `verdict.Cell`.
+        curves: Dict from (setting, method) to the mean validation accuracy, a
+            sequence over epochs.
+        stages: Tuple of the epochs at which stages begin.
+
+    Returns:
+        A matplotlib figure: one column for each setting.
+    """
+    settings = list(dict.fromkeys(cell.setting for cell in cells))
+    methods = list(dict.fromkeys(cell.method for cell in cells))
+    palette = dict(zip(methods, plt.get_cmap("tab10").colors, strict=False))
+    figure, axes = plt.subplots(
+        2,
+        len(settings),
+        figsize=(4.2 * len(settings), 6.4),
+        squeeze=False,
+        layout="constrained",
+        gridspec_kw={"height_ratios": (2, 3)},
+    )
+    for column, setting in enumerate(settings):
+        here = [cell for cell in cells if cell.setting == setting]
+        _differences(axes[0, column], here, labels=column == 0)
+        axes[0, column].set_title(setting)
+        for method in methods:
+            if (setting, method) in curves:
+                curve = curves[setting, method]
+                axes[1, column].plot(curve, color=palette[method], label=method, lw=1.2)
+        _stage_marks(axes[1, column], stages)
+    axes[1, 0].set_ylabel("validation accuracy")
+    axes[1, 0].legend(fontsize=8, loc="lower right")
+    return figure
+
+
+def _differences(axis, cells, labels):
+    compared = [cell for cell in cells if cell.difference is not None][::-1]
+    for height, cell in enumerate(compared):
+        half = cell.difference.half_width
+        axis.errorbar(
+            cell.difference.mean,
+            height,
+            xerr=half if np.isfinite(half) else 0,
+            fmt="o",
+            color=COLORS[cell.word],
+            capsize=3,
+        )
+        axis.annotate(
+            cell.word,
+            (cell.difference.mean, height),
+            xytext=(0, 6),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+            color=COLORS[cell.word],
+        )
+    axis.axvline(0, color="black", lw=0.8)
+    axis.set_ylim(-0.6, max(len(compared), 1) - 0.3)
+    names = [cell.method for cell in compared] if labels else []
+    axis.set_yticks(range(len(names)), names)
+    if not labels:
+        axis.set_yticks([])
+    axis.set_xlabel("test accuracy − standard (95% interval)")
+
+
+def _stage_marks(axis, stages):
+    for start in stages[1:]:
+        axis.axvline(start, color="black", lw=0.5, ls=":")
+    axis.set_xlabel("epoch (dotted: re-initialization)")

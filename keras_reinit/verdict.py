@@ -1,0 +1,110 @@
+"""From rows to the verdict: one `Cell` for each method in each setting."""
+
+import collections
+import dataclasses
+
+from keras_reinit.results import Interval, paired_difference, verdict
+
+# Share of standard training's fit that a stage must reach to count as re-fitted.
+REFIT = 0.95
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """What the rows of one method in one setting say. Accuracies are in [0, 1].
+
+    Attributes:
+        setting: String, such as `"DCW + 40% noise"`.
+        method: String.
+        accuracy: `Interval` of the test accuracy after the last epoch.
+        difference: `Interval` of the paired differences to standard training, or
+            `None` for standard training itself and without common seeds.
+        early_stopping: `Interval` of the test accuracy at the epoch with the best
+            validation accuracy.
+        stage_fits: Tuple of mean training accuracies at the end of each stage.
+        refits: Whether every later stage fits the training set about as well as
+            standard training does at its end; `None` where that cannot be said.
+        learning_rate, weight_decay: The chosen hyperparameters.
+        failures: Tuple of reasons of failed runs.
+    """
+
+    setting: str
+    method: str
+    accuracy: Interval | None
+    difference: Interval | None
+    early_stopping: Interval | None
+    stage_fits: tuple
+    refits: bool | None
+    learning_rate: float
+    weight_decay: float
+    failures: tuple = ()
+
+    @property
+    def word(self):
+        """The verdict: helps, hurts, no clear effect, or nothing to compare with."""
+        return verdict(self.difference)
+
+
+def cells(rows):
+    """Returns a tuple of `Cell`, setting by setting, in the order of the rows.
+
+    Args:
+        rows: Rows of `training.run`, one for each method, setting and seed.
+    """
+    groups = collections.defaultdict(dict)
+    for row in rows:
+        config = row["config"]
+        setting = setting_name(config["regularization"], config["label_noise"])
+        groups[setting].setdefault(config["method"], []).append(row)
+    return tuple(
+        _cell(setting, method, methods)
+        for setting, methods in groups.items()
+        for method in methods
+    )
+
+
+def setting_name(regularization, label_noise):
+    """What a table calls a setting, such as `"DCW + 40% noise"`."""
+    name = "no regularization" if regularization == "none" else regularization
+    return name + (f" + {label_noise:.0%} noise" if label_noise else "")
+
+
+def _cell(setting, method, methods):
+    finished = [row for row in methods[method] if row["status"] == "ok"]
+    failed = [row for row in methods[method] if row["status"] != "ok"]
+    accuracy = _by_seed(finished, "final", "test_accuracy")
+    early = _by_seed(finished, "best", "test_accuracy")
+    standard = [r for r in methods.get("standard", []) if r["status"] == "ok"]
+    fits = _stage_fits(finished)
+    config = methods[method][0]["config"]
+    return Cell(
+        setting,
+        method,
+        accuracy=Interval.of(list(accuracy.values())) if accuracy else None,
+        difference=None
+        if method == "standard"
+        else paired_difference(accuracy, _by_seed(standard, "final", "test_accuracy")),
+        early_stopping=Interval.of(list(early.values())) if early else None,
+        stage_fits=fits,
+        refits=_refits(method, fits, _stage_fits(standard)),
+        learning_rate=config["learning_rate"],
+        weight_decay=config["weight_decay"] if "W" in config["regularization"] else 0.0,
+        failures=tuple(row["reason"] for row in failed),
+    )
+
+
+def _by_seed(rows, when, metric):
+    return {row["config"]["seed"]: row[when][metric] for row in rows}
+
+
+def _stage_fits(rows):
+    stages = zip(*(row["stages"] for row in rows), strict=True)
+    return tuple(
+        sum(stage["train_accuracy"] for stage in ends) / len(rows) for ends in stages
+    )
+
+
+def _refits(method, fits, standard_fits):
+    if method == "standard" or not (fits[1:] and standard_fits):
+        return None
+    return min(fits[1:]) >= REFIT * standard_fits[-1]

@@ -1,0 +1,89 @@
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_reinit import BlockNormalization, add_block_normalization, blocks, models
+
+
+def names(model, num_blocks=None):
+    return [block.name for block in blocks(model, num_blocks)]
+
+
+def test_residual_blocks_are_blocks():
+    model = models.resnet18((8, 8, 3), 10, width=4)
+    assert len(blocks(model)) == 9
+    assert names(model, 5) == ["stem_relu"] + [
+        f"stage{i}_block2_relu2" for i in (1, 2, 3, 4)
+    ]
+
+
+def test_pre_activation_belongs_to_the_block_that_it_opens():
+    model = models.preact_resnet18((8, 8, 3), 10, width=4)
+    assert names(model, 5)[0] == "stem_conv"
+    third = [layer.name for layer in blocks(model)[3].layers]
+    assert third[0] == "stage2_block1_norm1" and third[-1] == "stage2_block1_add"
+
+
+def test_pooling_to_vectors_and_what_follows_is_the_head():
+    model = models.small_cnn((8, 8, 1), 10, width=4)
+    assert names(model) == ["block1_pool", "block2_pool", "block3_relu"]
+    in_blocks = {layer.name for block in blocks(model) for layer in block.layers}
+    others = {layer.name for layer in model.layers} - in_blocks
+    assert others == {model.layers[0].name, "pool", "logits"}
+
+
+def test_blocks_do_not_depend_on_names():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3, padding="same")(inputs)
+    for _ in range(2):
+        branches = [layers.Conv2D(4, k, padding="same")(x) for k in (1, 3, 5)]
+        x = layers.Concatenate()(branches)
+    model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
+    assert [len(block.layers) for block in blocks(model)] == [1, 4, 4]
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="Functional or Sequential"):
+        blocks(keras.Sequential([layers.Dense(1)]))
+    one = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+    with pytest.raises(ValueError, match="must have a block below"):
+        blocks(one)
+    with pytest.raises(
+        ValueError, match=r"`num_blocks` must be an integer in \[1, 3\]"
+    ):
+        blocks(models.mlp((4,), 2, width=3), 4)
+
+
+def test_block_normalization_is_the_identity_until_it_measures():
+    model = models.small_cnn((8, 8, 1), 10, width=4)
+    x = np.random.default_rng(0).random((6, 8, 8, 1), "float32")
+    before = model.predict(x, verbose=0)
+    normalized = add_block_normalization(model, 3)
+    np.testing.assert_allclose(normalized.predict(x, verbose=0), before, atol=1e-6)
+    assert normalized.get_layer("block1_conv") is model.get_layer("block1_conv")
+    assert names(normalized)[0] == "block1_pool_block_normalization"
+    assert len(blocks(normalized)) == 3
+
+
+def test_block_normalization_keeps_the_statistics_of_one_training_batch():
+    layer = BlockNormalization()
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(3, 2, (2, 50, 4)).astype("float32")
+    first[:, 3] = 5.0
+    layer.build(first.shape)
+    np.testing.assert_allclose(layer(first, training=True), first)
+    layer.measure_next_batch()
+    np.testing.assert_allclose(layer(second, training=False), second)
+    output = np.array(layer(first, training=True))
+    np.testing.assert_allclose(output.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(output.std(0), [1, 1, 1, 0], rtol=1e-4)
+    expected = (second[:, :3] - first[:, :3].mean(0)) / first[:, :3].std(0)
+    np.testing.assert_allclose(layer(second, training=True)[:, :3], expected, rtol=1e-3)
+
+
+def test_block_normalization_can_be_saved(tmp_path):
+    model = add_block_normalization(models.mlp((4,), 2, width=3))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert names(loaded) == names(model)

@@ -1,0 +1,94 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_reinit import add_weight_decay, reset_optimizer
+
+OPTIMIZERS = [
+    lambda: keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
+    lambda: keras.optimizers.Adam(0.01),
+    lambda: keras.optimizers.Nadam(0.01),
+    lambda: keras.optimizers.Adagrad(0.1),
+    lambda: keras.optimizers.Ftrl(0.1),
+    lambda: keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 10)),
+    lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01)),
+    lambda: keras.optimizers.Adam(0.01, gradient_accumulation_steps=2),
+]
+
+
+@pytest.mark.parametrize("make", OPTIMIZERS, ids=range(len(OPTIMIZERS)))
+def test_the_next_steps_are_those_of_a_new_optimizer(make):
+    gradients = np.random.default_rng(0).normal(size=(10, 3)).astype("float32")
+
+    def step_from(optimizer, value, chosen):
+        variable = keras.Variable(value)
+        optimizer.build([variable])
+        for gradient in chosen:
+            optimizer.apply([keras.ops.convert_to_tensor(gradient)], [variable])
+        return variable
+
+    old = make()
+    variable = step_from(old, np.ones(3, "float32"), gradients[:5])
+    variable.assign(np.ones(3))
+    reset_optimizer(old, [variable])
+    for gradient in gradients[5:]:
+        old.apply([keras.ops.convert_to_tensor(gradient)], [variable])
+    fresh = step_from(make(), np.ones(3, "float32"), gradients[5:])
+    np.testing.assert_array_equal(variable.numpy(), fresh.numpy())
+    assert float(old.learning_rate) == pytest.approx(float(make().learning_rate), 1)
+
+
+def test_an_unbuilt_optimizer_is_left_alone():
+    optimizer = keras.optimizers.SGD(0.1)
+    reset_optimizer(optimizer, [keras.Variable(np.ones(2))])
+    assert not optimizer.built
+
+
+def one_weight_after(steps, **kwargs):
+    """A weight without any data gradient, under momentum 0.9."""
+    model = keras.Sequential(
+        [
+            keras.Input((1,)),
+            keras.layers.Dense(1, use_bias=False, kernel_initializer="ones"),
+        ]
+    )
+    if "l2" in kwargs:
+        add_weight_decay(model, kwargs.pop("l2"))
+    optimizer = keras.optimizers.SGD(0.1, momentum=0.9, **kwargs)
+    model.compile(optimizer, loss="mse")
+    zeros = np.zeros((steps, 1))
+    model.fit(zeros, zeros, batch_size=1, verbose=0)
+    return float(model.get_weights()[0].squeeze())
+
+
+def test_weight_decay_is_l2_in_the_gradient_before_momentum():
+    weight, velocity = 1.0, 0.0
+    for _ in range(60):
+        velocity = 0.9 * velocity - 0.1 * 5e-3 * weight
+        weight += velocity
+    assert one_weight_after(60, l2=5e-3) == pytest.approx(weight, rel=1e-5)
+
+
+def test_keras_own_weight_decay_is_about_ten_times_weaker():
+    ours = -np.log(one_weight_after(200, l2=5e-3))
+    decoupled = -np.log(one_weight_after(200, weight_decay=5e-3))
+    assert 8 < ours / decoupled < 11
+
+
+def test_weight_decay_covers_every_trainable_weight_and_can_be_removed():
+    model = keras.Sequential(
+        [
+            keras.Input((3,)),
+            keras.layers.Dense(2),
+            keras.layers.BatchNormalization(),
+        ]
+    )
+    add_weight_decay(model, 0.1)
+    expected = 0.05 * sum(
+        float((v.numpy() ** 2).sum()) for v in model.trainable_weights
+    )
+    assert float(sum(model.losses)) == pytest.approx(expected)
+    add_weight_decay(model, 0)
+    assert model.losses == []
+    with pytest.raises(ValueError, match="`weight_decay` must be >= 0"):
+        add_weight_decay(model, -1)

@@ -1,0 +1,91 @@
+import json
+import os
+
+import pytest
+
+from keras_reinit import results
+from keras_reinit.results import Interval
+from keras_reinit.verdict import cells
+
+
+def test_interval_by_hand():
+    interval = Interval.of([1.0, 2.0, 3.0, 4.0])
+    # t(0.975, 3) = 3.1824, standard error sqrt(5/3) / 2.
+    assert interval.mean == 2.5 and interval.n == 4
+    assert interval.half_width == pytest.approx(3.182446 * 1.290994 / 2, rel=1e-5)
+    assert Interval.of([1.0]).half_width == float("inf")
+
+
+def test_paired_difference_takes_common_seeds_only():
+    difference = results.paired_difference({0: 0.9, 1: 0.8, 2: 0.5}, {0: 0.8, 1: 0.7})
+    assert difference.n == 2 and difference.mean == pytest.approx(0.1)
+    assert results.paired_difference({0: 1.0}, {1: 1.0}) is None
+
+
+@pytest.mark.parametrize(
+    ("interval", "word"),
+    [
+        (Interval(0.02, 0.01, 4), "helps"),
+        (Interval(-0.02, 0.01, 4), "hurts"),
+        (Interval(0.01, 0.01, 4), "no clear effect"),
+        (Interval(0.5, float("inf"), 1), "no clear effect"),
+        (None, ""),
+    ],
+)
+def test_verdict(interval, word):
+    assert results.verdict(interval) == word
+
+
+def test_rows_survive_a_line_cut_off_by_a_crash(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    assert results.read_rows(path) == []
+    results.append_row(path, {"a": 1})
+    whole = path.read_text()
+    path.write_text(whole + json.dumps({"b": 2})[:-3])
+    assert results.read_rows(path) == [{"a": 1}]
+    results.append_row(path, {"c": 3})
+    assert results.read_rows(path) == [{"a": 1}, {"c": 3}]
+
+
+def test_an_unwritable_output_is_said(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(ValueError, match="`output` must be a folder.*file"):
+        results.writable_folder(file / "below")
+    assert os.listdir(results.writable_folder(tmp_path / "a" / "b")) == []
+
+
+def row(method, seed, accuracy, fits=(1.0, 1.0), status="ok", **config):
+    config = {
+        "method": method,
+        "seed": seed,
+        "regularization": "DCW",
+        "label_noise": 0.4,
+        "learning_rate": 0.1,
+        "weight_decay": 5e-4,
+        **config,
+    }
+    if status != "ok":
+        return {"config": config, "status": status, "reason": "NaN"}
+    metrics = {"test_accuracy": accuracy}
+    stages = [{"train_accuracy": fit} for fit in fits]
+    return {"config": config, "status": "ok", "final": metrics, "best": metrics,
+            "stages": stages}  # fmt: skip
+
+
+def test_cells():
+    rows = [row("standard", s, 0.5 + s / 10) for s in range(3)]
+    rows += [row("shrink_perturb", s, 0.6 + s / 10 + s / 1000, (1.0, 0.9))
+             for s in range(3)]  # fmt: skip
+    rows += [row("layerwise", 0, None, status="failed")]
+    standard, shrink_perturb, layerwise = cells(rows)
+    assert standard.setting == "DCW + 40% noise"
+    assert standard.accuracy.mean == pytest.approx(0.6)
+    assert (standard.difference, standard.word, standard.refits) == (None, "", None)
+    # Over seeds the accuracies differ by 0.1, their paired differences hardly.
+    assert shrink_perturb.difference.mean == pytest.approx(0.101)
+    assert shrink_perturb.difference.half_width < 0.01 < standard.accuracy.half_width
+    assert shrink_perturb.word == "helps"
+    assert shrink_perturb.stage_fits == pytest.approx((1.0, 0.9))
+    assert shrink_perturb.refits is False
+    assert layerwise.accuracy is None and layerwise.failures == ("NaN",)

@@ -1,0 +1,133 @@
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from keras_reinit import report, study, training
+from keras_reinit.results import read_rows
+from keras_reinit.study import Study
+
+BASE = training.Config(train_size=60, epochs=2, stages=2, batch_size=30, width=2)
+SMALL = Study(
+    base=BASE,
+    methods=("standard", "shrink_perturb"),
+    settings=(("none", 0.0), ("W", 0.4)),
+    seeds=(0, 1),
+    tuning_seeds=1,
+    learning_rates=(0.05, 0.1),
+    weight_decays=(1e-3,),
+)
+
+
+def silent(line):
+    pass
+
+
+def test_the_default_is_the_papers_first_figure():
+    default = Study()
+    assert len(default.methods) == 5 and "born_again" in default.methods
+    assert default.settings == (("none", 0.0), ("DCW", 0.0), ("DCW", 0.4))
+    assert len(default.seeds) >= 4
+    assert len(list(default.cells())) == 15
+
+
+def test_the_grid_varies_weight_decay_only_where_it_acts():
+    study_ = dataclasses.replace(SMALL, weight_decays=(1e-3, 1e-2))
+    assert [len(cell) for cell in study_.cells()] == [2, 2, 4, 4]
+
+
+def fake_row(config, validation, test=0.0):
+    return {
+        "config": dataclasses.asdict(config),
+        "status": "ok",
+        "final": {"validation_accuracy": validation, "test_accuracy": test},
+    }
+
+
+def test_the_choice_is_by_mean_validation_accuracy_never_by_test():
+    cell = [dataclasses.replace(BASE, learning_rate=rate) for rate in (0.1, 0.2, 0.3)]
+    scores = {0.1: (0.9, 0.5), 0.2: (0.8, 0.8), 0.3: (0.99,)}
+    rows = [
+        fake_row(
+            dataclasses.replace(config, seed=seed), score, test=config.learning_rate
+        )
+        for config in cell
+        for seed, score in enumerate(scores[config.learning_rate])
+    ]
+    assert study.choose(cell, rows, seeds=(0, 1)).learning_rate == 0.2
+    assert study.choose(cell, rows, seeds=(0, 1, 2)) is None
+
+
+def test_a_study_runs_and_a_second_one_repeats_nothing(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    rows = study.run_study(SMALL, path, processes=1, report=silent)
+    assert len(rows) == 2 * 2 * 2
+    count = len(read_rows(path))
+    assert count == 8 + 4  # Eight to choose from, the other seed of four cells.
+    lines = []
+    again = study.run_study(SMALL, path, processes=1, report=lines.append)
+    assert again == rows and len(read_rows(path)) == count
+    assert sum("0 runs to do" in line for line in lines) == 2
+
+    for made in report.write(rows, tmp_path):
+        assert made.stat().st_size > 500
+    page = (tmp_path / "report.html").read_text()
+    assert "data:image/png;base64," in page and "http" not in page
+    table = (tmp_path / "verdict.md").read_text()
+    assert table.count("| shrink_perturb |") == 2
+    assert "early stopping" in table
+
+
+def test_a_failed_run_is_a_row_and_is_tried_again(tmp_path, monkeypatch):
+    path = tmp_path / "rows.jsonl"
+    monkeypatch.setattr(
+        study, "_outcomes", lambda configs, *_: ((c, study.attempt(c)) for c in configs)
+    )
+    config = dataclasses.replace(BASE, batch_size=61)
+    study.run_all([config], path, processes=1, report=silent)
+    study.run_all([config], path, processes=1, report=silent)
+    rows = read_rows(path)
+    assert [row["status"] for row in rows] == ["failed", "failed"]
+    assert "`batch_size` must be in [1, n=60]" in rows[0]["reason"]
+
+
+def test_a_diverged_run_is_a_failure_with_its_reason():
+    config = dataclasses.replace(BASE, learning_rate=1e20, epochs=4)
+    row = study.attempt(config)
+    assert row["status"] == "failed" and "not finite" in row["reason"]
+    json.dumps(row, allow_nan=False)
+
+
+def test_a_killed_study_loses_only_what_was_in_flight(tmp_path):
+    command = [
+        sys.executable, "-m", "benchmarks.study", "--train_size=60", "--epochs=2",
+        "--stages=2", "--width=2", "--seeds=2", "--tuning_seeds=1", "--processes=1",
+        "--method=standard", "--regularization=none", f"--output={tmp_path}",
+    ]  # fmt: skip
+    path = tmp_path / "rows.jsonl"
+    process = subprocess.Popen(command, start_new_session=True)
+    deadline = time.time() + 120
+    while not read_rows(path) and time.time() < deadline:
+        time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    before = read_rows(path)
+    assert before
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    rows = read_rows(path)
+    assert rows[: len(before)] == before
+    keys = [study.key_of(row["config"]) for row in rows]
+    assert len(keys) == len(set(keys)) == 3
+    assert "verdict.md" in done.stdout and "report.html" in done.stdout
+
+
+def test_bad_studies():
+    with pytest.raises(ValueError, match="`tuning_seeds` must be"):
+        dataclasses.replace(SMALL, tuning_seeds=3)
+    with pytest.raises(ValueError, match="`method` must be one of"):
+        dataclasses.replace(SMALL, methods=("magic",))

@@ -1,0 +1,114 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from keras_reinit import BornAgain, data, fresh_weights, training
+from keras_reinit.training import Config
+
+SHORT = {"train_size": 100, "epochs": 4, "stages": 2, "batch_size": 32, "width": 4}
+
+
+@pytest.mark.parametrize("method", training.METHODS)
+def test_every_method_gives_a_whole_row_at_the_same_budget(method):
+    row = training.run(Config(method=method, regularization="DCW", **SHORT))
+    assert row["status"] == "ok"
+    assert [stage["epoch"] for stage in row["stages"]] == [1, 3]
+    assert row["final"] == row["stages"][-1]
+    assert len(row["history"]["validation_accuracy"]) == 4
+    assert row["train_examples"] == 100 and row["steps_per_epoch"] == 3
+    for when in (row["final"], row["best"]):
+        for split in ("train", "validation", "test"):
+            assert 0 <= when[f"{split}_accuracy"] <= 1
+            assert when[f"{split}_cross_entropy"] >= 0
+    curve = row["history"]["validation_accuracy"]
+    assert row["best"]["epoch"] == int(np.argmax(curve))
+    best = row["best"]["validation_accuracy"]
+    assert best == pytest.approx(max(curve), abs=1e-5)
+    assert {"python", "keras", "tensorflow"} <= set(row["versions"])
+
+
+def test_the_same_config_gives_the_same_result():
+    config = Config(method="shrink_perturb", regularization="D", **SHORT)
+    one, two = training.run(config), training.run(config)
+    assert one["final"] == two["final"] and one["history"] == two["history"]
+    other = training.run(dataclasses.replace(config, seed=1))
+    assert other["history"] != one["history"]
+
+
+def test_methods_with_one_seed_are_pairs_until_the_first_event():
+    histories = [
+        training.run(Config(method=method, **SHORT))["history"]["train_accuracy"]
+        for method in ("standard", "shrink_perturb", "layerwise", "born_again")
+    ]
+    assert all(history[:2] == histories[0][:2] for history in histories)
+    assert histories[1][2:] != histories[0][2:]
+
+
+def test_first_weights_are_drawn_by_seed_for_every_method():
+    splits = data.load("digits", train_size=100)
+    plain = training.build(Config(**SHORT), splits)
+    taught = training.build(Config(method="born_again", **SHORT), splits)
+    assert isinstance(taught, BornAgain)
+    for a, b, c in zip(
+        plain.get_weights(),
+        taught.student.get_weights(),
+        fresh_weights(plain, seed=0),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(a, c)
+
+
+@pytest.mark.parametrize(
+    ("change", "l2", "decoupled", "cosine"),
+    [
+        ({"regularization": "none"}, False, None, False),
+        ({"regularization": "DC"}, False, None, True),
+        ({"regularization": "CW"}, True, None, True),
+        ({"regularization": "W", "weight_decay_mode": "decoupled"}, False, 5e-4, False),
+    ],
+)
+def test_regularization_letters(change, l2, decoupled, cosine):
+    config = Config(**change)
+    model = training.build(config, data.load("digits"))
+    assert bool(model.losses) == l2
+    optimizer = training._optimizer(config, steps=9)
+    assert optimizer.weight_decay == decoupled
+    optimizer.build(model.trainable_variables)
+    rates = []
+    for iteration in (0, 899):
+        optimizer.iterations.assign(iteration)
+        rates.append(float(optimizer.learning_rate))
+    assert rates[0] == pytest.approx(0.1)
+    assert (rates[1] < 1e-4) == cosine
+
+
+def test_cosine_annealing_spans_one_stage():
+    config = Config(method="shrink_perturb", regularization="C", epochs=10, stages=5)
+    optimizer = training._optimizer(config, steps=9)
+    for iteration, share in ((0, 1.0), (9, 0.5), (18, 1.0)):
+        rate = optimizer._learning_rate(iteration)
+        assert float(rate) == pytest.approx(0.1 * share, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "dropout"}, "`method` must be one of standard, .*'dropout'"),
+        ({"dataset": "mnist"}, "`dataset` must be one of digits"),
+        ({"regularization": "WD"}, "`regularization` must be one of none"),
+        ({"label_noise": 1.1}, r"`noise_rate` must be in \[0, 1\]"),
+        ({"epochs": 3, "stages": 4}, "`stages` must be"),
+        ({"method": "shrink_perturb", "shrink": 2.0}, "`shrink` must be"),
+        ({"learning_rate": 0.0}, "`learning_rate` must be > 0"),
+        ({"momentum": 1.0}, "`momentum` must be"),
+        ({"temperature": 0.0}, "`temperature` must be > 0"),
+        ({"weight_decay": -1.0}, "`weight_decay` must be >= 0"),
+        ({"optimizer_state": "new"}, "`optimizer_state` must be one of"),
+        ({"seed": -1}, "`seed` must be"),
+    ],
+)
+def test_bad_configs(change, message):
+    with pytest.raises(ValueError, match=message):
+        Config(**change)
