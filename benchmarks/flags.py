@@ -75,11 +75,9 @@ def config(**changes):
 def _define(field, is_list):
     name, text = field.name, HELP[field.name]
     if is_list:
-        text += "; several values, separated by commas"
-        if name in KNOWN:
-            flags.DEFINE_multi_enum(name, None, KNOWN[name], text)
-        else:
-            flags.DEFINE_list(name, None, text)
+        known = f" ({', '.join(KNOWN[name])})" if name in KNOWN else ""
+        text += f"; several values{known}, separated by commas"
+        flags.DEFINE_list(name, None, text)
     elif name in KNOWN:
         flags.DEFINE_enum(name, field.default, KNOWN[name], text)
     elif isinstance(field.default, bool):

@@ -1,5 +1,6 @@
 """A study: many runs, several at once, resumable, with a choice on validation data."""
 
+import collections
 import concurrent.futures
 import dataclasses
 import json
@@ -137,6 +138,39 @@ def select(configs, rows):
     latest = {key_of(row["config"]): row for row in rows}
     keys = [key_of(config) for config in configs]
     return [latest[key] for key in keys if key in latest]
+
+
+def compared(rows):
+    """The rows that a study compares, read off its rows alone.
+
+    In each cell the chosen hyperparameters are those that ran on the most seeds; of
+    several, those with the best mean validation accuracy.
+    """
+    cells = collections.defaultdict(lambda: collections.defaultdict(list))
+    configs = {key_of(row["config"]): training.Config(**row["config"]) for row in rows}
+    for row in select(configs.values(), rows):
+        config = training.Config(**row["config"])
+        rates = config.learning_rate, config.weight_decay
+        cell = dataclasses.replace(config, learning_rate=1, weight_decay=0, seed=0)
+        cells[cell][rates].append(row)
+    chosen = [max(tried.values(), key=_standing) for tried in cells.values()]
+    return sorted(
+        (row for cell in chosen for row in cell), key=lambda r: _place(r["config"])
+    )
+
+
+def _standing(rows):
+    scores = [
+        row["final"]["validation_accuracy"] for row in rows if row["status"] == "ok"
+    ]
+    return len(scores), sum(scores)
+
+
+def _place(config):
+    method = training.METHODS.index(config["method"])
+    noise = config["label_noise"]
+    regularization = training.REGULARIZATIONS.index(config["regularization"])
+    return regularization, noise, method, config["seed"]
 
 
 def run_all(configs, path, *, processes, folder=None, report=print):

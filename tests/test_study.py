@@ -74,6 +74,9 @@ def test_a_study_runs_and_a_second_one_repeats_nothing(tmp_path):
     assert again == rows and len(read_rows(path)) == count
     assert sum("0 runs to do" in line for line in lines) == 2
 
+    by_key = {study.key_of(row["config"]) for row in rows}
+    all_rows = read_rows(path)
+    assert {study.key_of(r["config"]) for r in study.compared(all_rows)} == by_key
     for made in report.write(rows, tmp_path):
         assert made.stat().st_size > 500
     page = (tmp_path / "report.html").read_text()

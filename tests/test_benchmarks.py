@@ -1,0 +1,100 @@
+"""The scripts, called as a user calls them."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from absl import flags
+
+from benchmarks import flags as shared
+from benchmarks import study
+from keras_reinit import training
+from keras_reinit.results import read_rows
+from keras_reinit.study import Study
+
+TINY = ["--train_size=60", "--epochs=2", "--stages=2", "--width=2", "--batch_size=30"]
+
+
+def script(name, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", *arguments],
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture
+def parsed(monkeypatch):
+    """Parses flags of a script into flag values of their own."""
+
+    def parse(define, *arguments):
+        values = flags.FlagValues()
+        for name in ("DEFINE_string", "DEFINE_integer", "DEFINE_float", "DEFINE_bool",
+                     "DEFINE_enum", "DEFINE_list"):  # fmt: skip
+            plain = getattr(flags, name)
+            monkeypatch.setattr(
+                flags,
+                name,
+                lambda *a, plain=plain, **kw: plain(*a, flag_values=values, **kw),
+            )
+        monkeypatch.setattr(flags, "FLAGS", values)
+        define()
+        values(["script", *arguments])
+        return values
+
+    return parse
+
+
+def test_flags_without_arguments_are_the_defaults(parsed):
+    parsed(lambda: shared.define("out"))
+    assert shared.config() == training.Config()
+
+
+def test_the_study_without_arguments_is_the_default_study(parsed):
+    parsed(study.define_flags)
+    planned, default = study.from_flags(), Study()
+    assert list(planned.cells()) == list(default.cells())
+    assert planned.seeds == default.seeds
+
+
+def test_lists_of_settings_are_combined(parsed):
+    parsed(
+        study.define_flags,
+        "--method=standard,layerwise",
+        "--regularization=DC",
+        "--label_noise=0,0.2",
+        "--learning_rate=0.01",
+        "--seeds=3",
+        "--seed=5",
+    )
+    planned = study.from_flags()
+    assert planned.settings == (("DC", 0.0), ("DC", 0.2))
+    assert planned.methods == ("standard", "layerwise")
+    assert planned.learning_rates == (0.01,) and planned.seeds == (5, 6, 7)
+
+
+def test_train_appends_one_row_a_run(tmp_path):
+    arguments = [*TINY, "--method=shrink_perturb+distillation", f"--output={tmp_path}"]
+    for count in (1, 2):
+        run = script("train", *arguments)
+        assert run.returncode == 0, run.stderr
+        assert len(read_rows(tmp_path / "rows.jsonl")) == count
+    printed = json.loads(run.stdout[run.stdout.index("{") :])
+    assert printed["final"] == read_rows(tmp_path / "rows.jsonl")[-1]["final"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--method=magic", "should be one of <standard|"),
+        ("--shrink=1.5", "`shrink` must be in [0, 1]"),
+        ("--label_noise=-0.1", "`noise_rate` must be in [0, 1]"),
+        ("--stages=3", "`stages` must be an integer in [1, epochs=2]"),
+        ("--output=/dev/null/here", "`output` must be a folder"),
+    ],
+)
+def test_bad_flags_end_before_training_with_one_clear_error(argument, message):
+    run = script("train", *TINY, argument)
+    assert run.returncode != 0
+    assert message in run.stderr + run.stdout and "Traceback" not in run.stderr

@@ -1,0 +1,51 @@
+"""Every example in a docstring and in the README runs."""
+
+import doctest
+import importlib
+import pathlib
+import pkgutil
+import re
+
+import keras
+import numpy as np
+import pytest
+
+import keras_reinit
+
+ROOT = pathlib.Path(__file__).parent.parent
+MODULES = ["keras_reinit"] + [
+    module.name
+    for module in pkgutil.walk_packages(keras_reinit.__path__, "keras_reinit.")
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstring_examples(name):
+    module = importlib.import_module(name)
+    names = {"keras": keras, "np": np, **vars(keras_reinit)}
+    names |= {key: value for key, value in vars(module).items() if key[0] != "_"}
+    result = doctest.testmod(module, globs=names, optionflags=doctest.ELLIPSIS)
+    assert result.failed == 0
+
+
+def test_public_callables_have_an_example():
+    without = [
+        name
+        for name in keras_reinit.__all__
+        if ">>>" not in getattr(keras_reinit, name).__doc__
+    ]
+    assert without == ["Block", "BlockNormalization", "Reinitialize"]
+
+
+def test_readme_example(capsys):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert blocks and len(blocks[0].strip().splitlines()) <= 14
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+
+
+def test_readme_tables_are_those_of_the_rows():
+    from benchmarks import update_readme
+
+    text = (ROOT / "README.md").read_text()
+    assert update_readme.updated(text) == text

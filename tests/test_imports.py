@@ -1,0 +1,86 @@
+"""The house's one rule: imports point down, and heavy packages stay in their rooms."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+PACKAGE = ROOT / "keras_reinit"
+
+# Lowest floor first; a module may import from lower floors only, or from its own room.
+FLOORS = (
+    ("schedules", "blocks", "fresh", "optimizers", "results"),
+    ("callback", "data", "models", "verdict"),
+    ("methods", "distillation", "plots"),
+    ("training", "report"),
+    ("study",),
+)
+HEAVY = {
+    "matplotlib": {"plots.py"},
+    "jinja2": {"report.py"},
+    "tensorflow_datasets": {"data/datasets.py"},
+    "keras_tuner": set(),
+    "tensorflow": {
+        "data/augment.py",
+        "data/images.py",
+        "data/pipeline.py",
+        "study.py",
+        "training.py",
+    },
+}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def room(name):
+    return name.split(".")[1] if name.startswith("keras_reinit.") else None
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_down(path):
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if own == "__init__":
+        return
+    floor = {name: i for i, floor in enumerate(FLOORS) for name in floor}
+    for name in imported(path):
+        other = room(name)
+        if other in floor and other != own:
+            assert floor[other] < floor[own], f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("package", HEAVY)
+def test_heavy_packages_stay_in_their_rooms(package):
+    users = {
+        str(path.relative_to(PACKAGE))
+        for path in FILES
+        if any(name.split(".")[0] == package for name in imported(path))
+    }
+    assert users == HEAVY[package]
+
+
+def test_the_facade_imports_nothing_optional():
+    optional = ["tensorflow_datasets", "keras_tuner", "matplotlib", "jinja2", "sklearn"]
+    code = (
+        f"import keras_reinit, sys; print([m for m in {optional} if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.stdout.strip() == "[]", run.stderr
+
+
+def test_everything_in_all_exists_and_is_documented():
+    import keras_reinit
+
+    for name in keras_reinit.__all__:
+        assert getattr(keras_reinit, name).__doc__, name
