@@ -85,13 +85,13 @@ class Study:
 
     def final_configs(self, rows):
         """The runs that are compared: the chosen config of each cell, every seed."""
-        chosen = [choose(cell, rows, self.seeds[: self.tuning_seeds])
-                  for cell in self.cells()]  # fmt: skip
+        tuning = self.seeds[: self.tuning_seeds]
+        # A cell whose runs all fail keeps its place, with the reason, in the verdict.
+        chosen = [choose(cell, rows, tuning) or cell[0] for cell in self.cells()]
         return [
             dataclasses.replace(config, seed=seed)
             for seed in self.seeds
             for config in chosen
-            if config is not None
         ]
 
 

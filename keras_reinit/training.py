@@ -119,7 +119,11 @@ class Config:
     def _check_numbers(self):
         for name, fits, limit in (
             ("learning_rate", self.learning_rate > 0, "> 0"),
-            ("batch_size", self.batch_size > 0, "> 0"),
+            (
+                "batch_size",
+                0 < self.batch_size <= (self.train_size or self.batch_size),
+                f"in [1, train_size={self.train_size}]",
+            ),
             ("momentum", 0 <= self.momentum < 1, "in [0, 1)"),
             ("weight_decay", self.weight_decay >= 0, ">= 0"),
             ("distillation_weight", self.distillation_weight >= 0, ">= 0"),

@@ -1,6 +1,7 @@
 """The scripts, called as a user calls them."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -90,11 +91,18 @@ def test_train_appends_one_row_a_run(tmp_path):
         ("--method=magic", "should be one of <standard|"),
         ("--shrink=1.5", "`shrink` must be in [0, 1]"),
         ("--label_noise=-0.1", "`noise_rate` must be in [0, 1]"),
-        ("--stages=3", "`stages` must be an integer in [1, epochs=2]"),
-        ("--output=/dev/null/here", "`output` must be a folder"),
+        ("--epochs=4", "`stages` must be an integer in [1, epochs=4]"),
+        ("--train_size=20", "`batch_size` must be in [1, train_size=20]"),
     ],
 )
-def test_bad_flags_end_before_training_with_one_clear_error(argument, message):
-    run = script("train", *TINY, argument)
-    assert run.returncode != 0
-    assert message in run.stderr + run.stdout and "Traceback" not in run.stderr
+def test_bad_flags_are_said_before_training(parsed, argument, message):
+    with pytest.raises(flags.Error, match=re.escape(message)):
+        parsed(lambda: shared.define("out"), argument)
+        shared.config()
+
+
+def test_a_script_ends_with_one_clear_error(tmp_path):
+    (tmp_path / "file").touch()
+    run = script("train", *TINY, f"--output={tmp_path / 'file'}")
+    assert run.returncode != 0 and "Traceback" not in run.stderr
+    assert "`output` must be a folder" in run.stderr + run.stdout

@@ -25,7 +25,7 @@ class SymmetricNoise:
 
     >>> labels = np.zeros(1000, "int32")
     >>> noisy = SymmetricNoise(0.4)(labels, num_classes=10, seed=0)
-    >>> 0.3 < (noisy != labels).mean() < 0.42
+    >>> 0.3 < float((noisy != labels).mean()) < 0.42
     True
     """
 
