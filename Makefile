@@ -6,6 +6,8 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 ARGS ?=
+# TensorFlow's notices that there is no GPU.
+export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 study: $(READY)
 	$(BIN)/python -m benchmarks.study $(ARGS)

@@ -4,7 +4,8 @@ import dataclasses
 
 from absl import flags
 
-from keras_reinit import data, models, training
+from keras_reinit import data, models
+from keras_reinit.config import METHODS, REGULARIZATIONS, WEIGHT_DECAYS, Config
 
 HELP = {
     "dataset": "data set to train on",
@@ -27,6 +28,8 @@ HELP = {
     "weight_decay_mode": "l2 (a term of the gradient, as in the paper) or decoupled",
     "shrink": "share of the trained weight that Shrink & Perturb keeps, in [0, 1]",
     "perturb": "share of the fresh weight that Shrink & Perturb adds, in [0, 1]",
+    "num_blocks": "blocks of layer-wise re-initialization; by default all that the "
+    "network has, at most --stages",
     "distillation_weight": "weight of the teacher's term, where there is a teacher",
     "temperature": "softmax temperature of the distillation",
     "optimizer_state": "optimizer state at the begin of a stage",
@@ -35,9 +38,9 @@ HELP = {
 KNOWN = {
     "dataset": tuple(data.DATASETS),
     "model": tuple(models.MODELS),
-    "method": training.METHODS,
-    "regularization": training.REGULARIZATIONS,
-    "weight_decay_mode": training.WEIGHT_DECAYS,
+    "method": METHODS,
+    "regularization": REGULARIZATIONS,
+    "weight_decay_mode": WEIGHT_DECAYS,
     "optimizer_state": ("fresh", "keep"),
 }
 
@@ -50,7 +53,7 @@ def define(output, lists=()):
         lists: Names of flags that take several values, separated by commas, and are
             `None` by default.
     """
-    for field in dataclasses.fields(training.Config):
+    for field in dataclasses.fields(Config):
         _define(field, field.name in lists)
     flags.DEFINE_string("output", output, "folder for rows.jsonl and its report")
     flags.DEFINE_string(
@@ -64,10 +67,10 @@ def config(**changes):
     Raises:
         flags.IllegalFlagValueError: For a value out of its range.
     """
-    fields = [field.name for field in dataclasses.fields(training.Config)]
+    fields = [field.name for field in dataclasses.fields(Config)]
     values = {name: getattr(flags.FLAGS, name) for name in fields}
     try:
-        return training.Config(**{**values, **changes})
+        return Config(**{**values, **changes})
     except ValueError as error:
         raise flags.IllegalFlagValueError(str(error)) from error
 

@@ -9,12 +9,14 @@ same command goes on where it was. `--regularization` and `--label_noise` with s
 values are combined, each with each.
 """
 
+import concurrent.futures
 import itertools
+import signal
 
 from absl import app, flags
 
 from benchmarks import flags as shared
-from keras_reinit import results, study
+from keras_reinit import results, study, training
 
 LISTS = (
     "method",
@@ -30,7 +32,7 @@ def define_flags():
     shared.define("results/study", LISTS)
     flags.DEFINE_integer("seeds", 4, "seeds from --seed on", lower_bound=1)
     flags.DEFINE_integer(
-        "tuning_seeds", 2, "seeds that hyperparameters are chosen on", lower_bound=1
+        "tuning_seeds", 1, "seeds that hyperparameters are chosen on", lower_bound=1
     )
     flags.DEFINE_integer(
         "processes",
@@ -76,9 +78,13 @@ def main(argv):
     """Runs what is missing, then writes and prints the report."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
+    # Ended from outside as by Ctrl-C: with the runs in flight, and rows kept.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         planned = from_flags()
         folder = results.writable_folder(flags.FLAGS.output)
+        # Data that cannot be had are one error now, not one for each run.
+        training.load(planned.base, flags.FLAGS.folder)
     except (ValueError, flags.Error) as error:
         raise app.UsageError(str(error)) from error
     try:
@@ -92,11 +98,19 @@ def main(argv):
     except KeyboardInterrupt:
         print("\nStopped; finished runs are kept. The same command goes on.")
         raise SystemExit(130) from None
+    except concurrent.futures.BrokenExecutor as error:
+        raise SystemExit(
+            f"A run was killed from outside, perhaps for lack of memory: {error} "
+            "Finished runs are kept. The same command goes on; --processes sets how "
+            "many run at once."
+        ) from error
     from keras_reinit import report
 
     print("\n" + report.markdown(rows) + "\n")
     for path in report.write(rows, folder):
         print(path)
+    if not any(row["status"] == "ok" for row in rows):
+        raise SystemExit("No run has finished; the rows say why.")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def main(argv):
         config = shared.config()
         folder = results.writable_folder(flags.FLAGS.output)
         row = training.run(config, flags.FLAGS.folder)
-    except (ValueError, flags.Error) as error:
+    except (ValueError, FloatingPointError, flags.Error) as error:
         raise app.UsageError(str(error)) from error
     results.append_row(folder / "rows.jsonl", row)
     short = {key: row[key] for key in ("final", "best", "stages", "seconds")}

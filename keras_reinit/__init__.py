@@ -1,11 +1,7 @@
 """keras_reinit: re-initialization of neural networks during training, for Keras 3."""
 
-from keras_reinit.blocks import (
-    Block,
-    BlockNormalization,
-    add_block_normalization,
-    blocks,
-)
+from keras_reinit.block_normalization import BlockNormalization
+from keras_reinit.blocks import Block, add_block_normalization, blocks
 from keras_reinit.callback import Reinitialize
 from keras_reinit.distillation import BornAgain, DistillationLoss
 from keras_reinit.fresh import fresh_weights, reinitialize

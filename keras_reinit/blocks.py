@@ -1,9 +1,12 @@
 """WHERE: the ordered blocks of a model, and a place for normalization after each."""
 
+import collections
 import dataclasses
+import itertools
 
 import keras
-from keras import ops
+
+from keras_reinit.block_normalization import BlockNormalization
 
 MERGES = (
     keras.layers.Add,
@@ -64,11 +67,8 @@ def blocks(model, num_blocks=None):
     >>> [[layer.name for layer in block.layers] for block in blocks(model)]
     [['hidden', 'relu']]
     """
-    nodes = _nodes_in_order(model)
-    marked = any(isinstance(n.operation, BlockNormalization) for n in nodes)
-    groups = _split_at_marks(nodes) if marked else _split_at_kernels(nodes)
-    found = [Block(tuple(n.operation for n in group)) for group in groups[:-1]]
-    return _joined(model, found, num_blocks)
+    groups = _groups(model, num_blocks)
+    return tuple(Block(tuple(n.operation for n in group)) for group in groups)
 
 
 def add_block_normalization(model, num_blocks=None):
@@ -91,15 +91,21 @@ def add_block_normalization(model, num_blocks=None):
     ...     keras.Input((4,)), keras.layers.Dense(8, name="hidden"),
     ...     keras.layers.Dense(2, name="head")])
     >>> [layer.name for layer in add_block_normalization(model).layers][-2:]
-    ['hidden_block_normalization', 'head']
+    ['block_normalization_1', 'head']
     """
-    ends = {block.output_layer.name for block in blocks(model, num_blocks)}
+    groups = _groups(model, num_blocks)
+    nodes = _nodes_in_order(model)
+    # Of a layer that is called several times, only the call that ends a block counts.
+    ends = {_call(nodes, group[-1]): i for i, group in enumerate(groups, 1)}
+    calls = collections.Counter()
 
     def call(layer, *args, **kwargs):
         outputs = layer(*args, **kwargs)
-        if layer.name not in ends:
+        calls[layer.name] += 1
+        end = ends.get((layer.name, calls[layer.name]))
+        if end is None:
             return outputs
-        return BlockNormalization(name=f"{layer.name}_block_normalization")(outputs)
+        return BlockNormalization(name=f"block_normalization_{end}")(outputs)
 
     functional = keras.Model(model.inputs, model.outputs, name=model.name)
     return keras.models.clone_model(
@@ -107,65 +113,18 @@ def add_block_normalization(model, num_blocks=None):
     )
 
 
-@keras.saving.register_keras_serializable("keras_reinit")
-class BlockNormalization(keras.layers.Layer):
-    """Normalizes by the statistics of one single training batch; before, identity.
+def _groups(model, num_blocks):
+    """The nodes of each block."""
+    nodes = _nodes_in_order(model)
+    marked = any(isinstance(node.operation, BlockNormalization) for node in nodes)
+    groups = _split_at_marks(nodes) if marked else _split_at_kernels(nodes)
+    return _joined(model, groups[:-1], num_blocks)
 
-    `y = (x - mean) / std` for each channel (last axis). `measure_next_batch()` makes
-    the next training batch set `mean` and `std`, which then stay as they are and
-    are not trained. This is the normalization of layer-wise re-initialization
-    (Alabdulmohsin, Maennel & Keysers 2021, arXiv 2109.00267). Channels that are
-    constant in that batch are left unscaled.
-    """
 
-    def __init__(self, epsilon=1e-5, **kwargs):
-        super().__init__(**kwargs)
-        self.epsilon = epsilon
-        self.supports_masking = True
-
-    def build(self, input_shape):
-        def weight(name, shape, initializer):
-            # Every replica measures its own part of the batch; they are averaged.
-            return self.add_weight(
-                name=name,
-                shape=shape,
-                initializer=initializer,
-                dtype="float32",
-                trainable=False,
-                aggregation="mean",
-            )
-
-        self.mean = weight("mean", (input_shape[-1],), "zeros")
-        self.std = weight("std", (input_shape[-1],), "ones")
-        self.pending = weight("pending", (), "zeros")
-
-    def measure_next_batch(self):
-        """Lets the next training batch set the statistics."""
-        self.pending.assign(1.0)
-
-    def call(self, inputs, training=False):
-        x = ops.cast(inputs, "float32")
-        if training:
-            mean, std = ops.cond(
-                self.pending > 0,
-                lambda: self._measured(ops.stop_gradient(x)),
-                lambda: (1 * self.mean, 1 * self.std),
-            )
-            self.mean.assign(mean)
-            self.std.assign(std)
-            self.pending.assign(ops.zeros_like(self.pending))
-        return ops.cast((x - self.mean) * (1 / self.std), self.compute_dtype)
-
-    def _measured(self, x):
-        mean, variance = ops.moments(x, axes=list(range(len(x.shape) - 1)))
-        std = ops.sqrt(variance)
-        return mean, ops.where(std > self.epsilon, std, ops.ones_like(std))
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-    def get_config(self):
-        return {**super().get_config(), "epsilon": self.epsilon}
+def _call(nodes, node):
+    """The name of a node's layer, and which of the layer's calls it is."""
+    same = [other for other in nodes if other.operation is node.operation]
+    return node.operation.name, same.index(node) + 1
 
 
 def _nodes_in_order(model):
@@ -263,14 +222,14 @@ def _joined(model, found, num_blocks):
             f"Received: model={model.name!r}, with a single layer that has a kernel."
         )
     if num_blocks is None:
-        return tuple(found)
+        return found
     if num_blocks not in range(1, len(found) + 1):
         raise ValueError(
             f"`num_blocks` must be an integer in [1, {len(found)}], the blocks of "
             f"{model.name!r}. Received: num_blocks={num_blocks!r}"
         )
     cuts = [len(found) * i // num_blocks for i in range(num_blocks + 1)]
-    return tuple(
-        Block(tuple(layer for block in found[low:high] for layer in block.layers))
-        for low, high in zip(cuts, cuts[1:], strict=False)
-    )
+    return [
+        [node for group in found[low:high] for node in group]
+        for low, high in itertools.pairwise(cuts)
+    ]

@@ -1,11 +1,12 @@
 """The shell that joins WHEN, WHAT VALUES and HOW THEY MIX: one callback."""
 
+import math
 import random
 import warnings
 
 import keras
 
-from keras_reinit.fresh import drawable_layers, fresh_layers
+from keras_reinit.fresh import fresh_layers
 from keras_reinit.optimizers import reset_optimizer
 
 OPTIMIZER_STATES = ("fresh", "keep")
@@ -104,12 +105,14 @@ class Reinitialize(keras.callbacks.Callback):
             logs["stage"] = self.schedule.stage(epoch)
 
     def _reinitialize(self, stage):
-        for layer, pairs in fresh_layers(self.network, self.seed, stage):
-            if layer.trainable:
-                for variable, fresh in pairs:
-                    value = self.rule(stage, variable, fresh)
-                    if value is not None:
-                        variable.assign(value)
+        frozen = _frozen(self.network)
+        for _, pairs in fresh_layers(self.network, self.seed, stage):
+            for variable, fresh in pairs:
+                if id(variable) in frozen:
+                    continue
+                value = self.rule(stage, variable, fresh)
+                if value is not None:
+                    variable.assign(value)
 
     def _steps_of_a_stage(self):
         steps = self.params.get("steps")
@@ -117,19 +120,26 @@ class Reinitialize(keras.callbacks.Callback):
         return steps and steps * shortest
 
 
+def _frozen(model):
+    """Ids of the weights of frozen layers, however deep inside of others they are."""
+    frozen = (layer for layer in model._flatten_layers() if not layer.trainable)
+    return {id(variable) for layer in frozen for variable in layer.weights}
+
+
 def _warn_of_slow_statistics(model, steps):
     """Warns where BatchNorm cannot forget its fresh statistics within a stage."""
     momenta = [
         layer.momentum
-        for layer in drawable_layers(model)
+        for layer in model._flatten_layers()
         if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
     ]
     slowest = max(momenta, default=0.0)
     if steps and slowest**steps > 0.01:
+        limit = math.floor(0.01 ** (1 / steps) * 1000) / 1000
         warnings.warn(
             f"A stage has {steps} steps: at BatchNormalization(momentum={slowest}), "
             f"{slowest**steps:.0%} of the moving statistics at its end are still the "
             "fresh ones, and evaluation may be far worse than training. Use a "
-            f"momentum of at most {0.01 ** (1 / steps):.2g}, or longer stages.",
+            f"momentum of at most {limit}, or longer stages.",
             stacklevel=2,
         )

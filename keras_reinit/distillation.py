@@ -51,7 +51,8 @@ class BornAgain(keras.Model):
     Born-Again Network of Furlanello et al. 2018 (arXiv 1805.04770) at a fixed budget;
     with `ShrinkPerturb` or `LayerwiseReinit`, that method with self-distillation.
     The first stage has no teacher and does not run one. The teacher sees the same
-    batch as the student, in inference mode, and is not trained. `evaluate` reports
+    batch as the student, in inference mode, and is not trained;
+    sample weights weigh its term as they do the loss. `evaluate` reports
     the plain loss of the student.
 
     Args:
@@ -115,13 +116,14 @@ class BornAgain(keras.Model):
         # Not a sum with weight 0: the first generation must not run a teacher.
         return loss + ops.cond(
             self.generation > 0,
-            lambda: ops.cast(self._taught(x, y_pred), loss.dtype),
+            lambda: ops.cast(self._taught(x, y_pred, sample_weight), loss.dtype),
             lambda: ops.zeros((), loss.dtype),
         )
 
-    def _taught(self, x, y_pred):
+    def _taught(self, x, y_pred, sample_weight):
         teacher = ops.stop_gradient(self.teacher(x, training=False))
-        return self.distillation_weight * self.distillation_loss(teacher, y_pred)
+        loss = self.distillation_loss(teacher, y_pred, sample_weight=sample_weight)
+        return self.distillation_weight * loss
 
     def get_config(self):
         return {

@@ -44,10 +44,13 @@ def add_weight_decay(model, weight_decay):
 
     Args:
         model: A built `keras.Model`; call this before the first training step.
-        weight_decay: Float >= 0; 0 removes the penalty.
+        weight_decay: Float >= 0; 0 removes a penalty that this function added.
+
+    The penalty is not part of a saved model: call this again after `load_model`.
 
     Raises:
-        ValueError: If `weight_decay` is negative.
+        ValueError: If `weight_decay` is negative, or a weight has a regularizer of
+            its own already.
 
     Example:
 
@@ -60,6 +63,20 @@ def add_weight_decay(model, weight_decay):
         raise ValueError(
             f"`weight_decay` must be >= 0. Received: weight_decay={weight_decay!r}"
         )
-    penalty = keras.regularizers.L2(weight_decay / 2) if weight_decay else None
+    own = [
+        variable.path
+        for variable in model.trainable_variables
+        if not isinstance(variable.regularizer, (WeightDecay, type(None)))
+    ]
+    if own:
+        raise ValueError(
+            "`model` must have no regularizers of its own where weight decay is added. "
+            f"Received: regularized weights {own}"
+        )
+    penalty = WeightDecay(weight_decay / 2) if weight_decay else None
     for variable in model.trainable_variables:
         variable.regularizer = penalty
+
+
+class WeightDecay(keras.regularizers.L2):
+    """The penalty of `add_weight_decay`, to tell it from a layer's own."""

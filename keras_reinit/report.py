@@ -11,9 +11,10 @@ from keras_reinit.verdict import REFIT, cells, setting_name
 
 RULE = (
     "*helps* / *hurts*: the 95% interval (Student's t) of the paired differences to "
-    "standard training, seed by seed, lies wholly above / below zero; else *no clear "
-    "effect*. Each cell is judged on its own. Test accuracy is after the last epoch; "
-    "*early stopping* takes the epoch with the best validation accuracy instead. "
+    "standard training, seed by seed, lies wholly above / below zero; else, or with "
+    "fewer than three seeds, *no clear effect*. The interval is over seeds, for this "
+    "one test set; each cell is judged on its own. Test accuracy is after the last "
+    "epoch; *early stopping* takes the epoch of the best validation accuracy instead. "
     "Learning rate and weight decay were chosen for each method and setting on "
     "validation data."
 )
@@ -26,6 +27,8 @@ HEADER = (
     "Verdict",
     "Training accuracy at stage ends",
     "With early stopping",
+    "Difference to standard",
+    "Verdict",
     "Learning rate, weight decay",
 )
 PAGE = """<!doctype html>
@@ -150,6 +153,8 @@ def _line(cell):
         cell.word,
         " → ".join(f"{fit:.3f}" for fit in cell.stage_fits),
         _interval(cell.early_stopping),
+        _range(cell.early_stopping_difference),
+        cell.early_stopping_word,
         f"{cell.learning_rate:g}, {cell.weight_decay:g}",
     )
 
@@ -166,14 +171,21 @@ def _range(interval):
 
 def _notes(found):
     notes = []
+    if not any(cell.method == "standard" for cell in found):
+        notes.append("There is no standard training to compare with.")
     for cell in found:
         name = f"{cell.setting}, {cell.method}"
         if cell.refits is False:
             notes.append(
                 f"{name}: the stages do not re-fit the training labels to {REFIT:.0%} "
                 f"of what standard training reaches ({min(cell.stage_fits[1:]):.3f} at "
-                "the lowest stage end). Part of the difference comes from fitting "
-                "less; longer stages would tell."
+                "the lowest stage end). Part of the difference may come from "
+                "fitting less; longer stages would tell."
+            )
+        if cell.method == "standard" and min(cell.stage_fits[-1:], default=1) < REFIT:
+            notes.append(
+                f"{name}: standard training itself fits only {cell.stage_fits[-1]:.3f} "
+                "of the training labels by the last epoch."
             )
         if cell.failures:
             notes.append(

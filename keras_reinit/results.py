@@ -108,8 +108,9 @@ def verdict(difference):
     """One word for a paired difference to standard training.
 
     "helps" or "hurts" if the whole 95% interval lies above or below zero, else "no
-    clear effect". Each cell is judged on its own: of twenty cells without any effect
-    one is expected to be called wrongly.
+    clear effect"; so are fewer than three seeds, and differences that are all equal (of
+    accuracies counted on one test set, those say little). Each cell is judged on its
+    own: of twenty cells without any effect one is expected to be called wrongly.
 
     Example:
 
@@ -118,6 +119,8 @@ def verdict(difference):
     """
     if difference is None:
         return ""
+    if difference.n < 3 or difference.half_width == 0:
+        return "no clear effect"
     if difference.low > 0:
         return "helps"
     return "hurts" if difference.high < 0 else "no clear effect"

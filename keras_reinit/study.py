@@ -2,17 +2,21 @@
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import json
 import multiprocessing
 import os
+import signal
+import threading
 import time
 
 from keras_reinit import training
+from keras_reinit.config import METHODS, REGULARIZATIONS, Config
 from keras_reinit.results import append_row, read_rows
 from keras_reinit.verdict import setting_name
 
-METHODS = (
+DEFAULT_METHODS = (
     "standard",
     "shrink_perturb",
     "layerwise",
@@ -33,19 +37,19 @@ class Study:
     have no part in the choice.
 
     Attributes:
-        base: `training.Config` of all that the study does not vary.
-        methods: Tuple of `training.METHODS`.
+        base: `Config` of all that the study does not vary.
+        methods: Tuple of names in `config.METHODS`.
         settings: Tuple of (regularization, label noise).
         seeds: Tuple of integers; methods are compared seed by seed.
         tuning_seeds: Integer in [1, len(seeds)].
         learning_rates, weight_decays: Tuples of floats, the grid.
     """
 
-    base: training.Config = training.Config()
-    methods: tuple = METHODS
+    base: Config = Config()
+    methods: tuple = DEFAULT_METHODS
     settings: tuple = SETTINGS
     seeds: tuple = (0, 1, 2, 3)
-    tuning_seeds: int = 2
+    tuning_seeds: int = 1
     learning_rates: tuple = (0.03, 0.1)
     weight_decays: tuple = (5e-4, 5e-3)
 
@@ -99,7 +103,7 @@ def choose(cell, rows, seeds):
     """The config of a cell with the best mean validation accuracy over `seeds`.
 
     Returns:
-        A `training.Config`, or `None` if none of them has finished on every seed.
+        A `Config`, or `None` if none of them has finished on every seed.
     """
     finished = {key_of(row["config"]): row for row in rows if row["status"] == "ok"}
 
@@ -118,7 +122,7 @@ def key_of(config):
     """A string that is the same for equal configs, given as `Config` or as dict."""
     if isinstance(config, dict):
         # Rows may be older than a field: they were run with what is its default.
-        config = training.Config(**config)
+        config = Config(**config)
     return json.dumps(dataclasses.asdict(config), sort_keys=True)
 
 
@@ -126,7 +130,9 @@ def run_study(study, path, *, processes, folder=None, report=print):
     """Runs what is missing of a study and returns the rows that are compared."""
     runs = {"processes": processes, "folder": folder, "report": report}
     report("Choosing learning rate and weight decay on validation data:")
-    run_all(study.search_configs(), path, **runs)
+    others = len(study.seeds) - study.tuning_seeds
+    later = others * len(study.methods) * len(study.settings)
+    run_all(study.search_configs(), path, later=later, **runs)
     report("Running the chosen ones on every seed:")
     final = study.final_configs(read_rows(path))
     run_all(final, path, **runs)
@@ -147,13 +153,15 @@ def compared(rows):
     several, those with the best mean validation accuracy.
     """
     cells = collections.defaultdict(lambda: collections.defaultdict(list))
-    configs = {key_of(row["config"]): training.Config(**row["config"]) for row in rows}
+    configs = {key_of(row["config"]): Config(**row["config"]) for row in rows}
     for row in select(configs.values(), rows):
-        config = training.Config(**row["config"])
+        config = Config(**row["config"])
         rates = config.learning_rate, config.weight_decay
         cell = dataclasses.replace(config, learning_rate=1, weight_decay=0, seed=0)
         cells[cell][rates].append(row)
-    chosen = [max(tried.values(), key=_standing) for tried in cells.values()]
+    # As in `choose`, the first of equals in the order of the grid.
+    tried = [dict(sorted(cell.items())).values() for cell in cells.values()]
+    chosen = [max(candidates, key=_standing) for candidates in tried]
     return sorted(
         (row for cell in chosen for row in cell), key=lambda r: _place(r["config"])
     )
@@ -167,13 +175,13 @@ def _standing(rows):
 
 
 def _place(config):
-    method = training.METHODS.index(config["method"])
+    method = METHODS.index(config["method"])
     noise = config["label_noise"]
-    regularization = training.REGULARIZATIONS.index(config["regularization"])
+    regularization = REGULARIZATIONS.index(config["regularization"])
     return regularization, noise, method, config["seed"]
 
 
-def run_all(configs, path, *, processes, folder=None, report=print):
+def run_all(configs, path, *, processes, folder=None, report=print, later=0):
     """Runs each config that has no finished row in `path` and appends its row.
 
     Only this process writes, a row at a time, so an interruption loses nothing but
@@ -181,11 +189,13 @@ def run_all(configs, path, *, processes, folder=None, report=print):
     again by the next call.
 
     Args:
-        configs: List of `training.Config`.
+        configs: List of `Config`.
         path: Path of the `rows.jsonl`.
         processes: Integer >= 1, runs at once; with more than one, each has one thread.
         folder: Where the data set lies, see `keras_reinit.data.load`.
         report: Called with each line of progress.
+        later: Integer, runs that the caller has in store; the estimate of the time
+            left counts them.
     """
     rows = read_rows(path)
     done = {key_of(row["config"]) for row in rows if row["status"] == "ok"}
@@ -194,11 +204,13 @@ def run_all(configs, path, *, processes, folder=None, report=print):
     if not waiting:
         return
     began = time.time()
-    outcomes = _outcomes(list(waiting.values()), processes, folder)
-    for count, (config, row) in enumerate(outcomes, 1):
-        append_row(path, row)
-        left = (time.time() - began) / count * (len(waiting) - count)
-        report(f"  [{count}/{len(waiting)}] {_line(config, row)}, {_clock(left)} left")
+    running = _outcomes(list(waiting.values()), processes, folder)
+    with contextlib.closing(running) as outcomes:
+        for count, (config, row) in enumerate(outcomes, 1):
+            append_row(path, row)
+            left = (time.time() - began) / count * (len(waiting) - count + later)
+            place = f"[{count}/{len(waiting)}]"
+            report(f"  {place} {_line(config, row)}, about {_clock(left)} left")
 
 
 def _outcomes(configs, processes, folder):
@@ -212,16 +224,25 @@ def _outcomes(configs, processes, folder):
             yield futures[future], future.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-        # An interruption should not wait for the runs in flight.
-        for process in (pool._processes or {}).values():
+        # An interruption does not wait for the runs in flight.
+        for process in multiprocessing.active_children():
             process.terminate()
 
 
 def _prepare(threads):
     import tensorflow as tf
 
+    # Ctrl-C is for the process that writes; it ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+
+def _end_with_parent():
+    """A killed study leaves no run behind that would compete with the next one."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def attempt(config, folder=None):

@@ -2,9 +2,9 @@
 
 import dataclasses
 import datetime
-import functools
 import importlib.metadata
 import math
+import pathlib
 import platform
 import subprocess
 import time
@@ -14,151 +14,9 @@ import tensorflow as tf
 
 from keras_reinit import data, models
 from keras_reinit.blocks import add_block_normalization, blocks
-from keras_reinit.distillation import BornAgain, DistillationLoss
+from keras_reinit.distillation import BornAgain
 from keras_reinit.fresh import reinitialize
-from keras_reinit.methods import (
-    FullReinit,
-    LayerwiseReinit,
-    ShrinkPerturb,
-    WarmRestart,
-)
 from keras_reinit.optimizers import add_weight_decay
-from keras_reinit.schedules import Stages
-
-METHODS = (
-    "standard",
-    "warm_restart",
-    "shrink_perturb",
-    "layerwise",
-    "born_again",
-    "warm_restart+distillation",
-    "shrink_perturb+distillation",
-    "layerwise+distillation",
-)
-REGULARIZATIONS = ("none", "D", "C", "W", "DC", "DW", "CW", "DCW")
-WEIGHT_DECAYS = ("l2", "decoupled")
-
-
-@dataclasses.dataclass(frozen=True)
-class Config:
-    """All that decides the result of one run. Defaults are the study's on digits.
-
-    Attributes:
-        dataset: A name in `keras_reinit.data.DATASETS`.
-        model: A name in `keras_reinit.models.MODELS`.
-        width: Integer, channels of the first block; `None` for the model's own.
-        method: One of `METHODS`. Every method trains for `epochs` epochs in all.
-        regularization: `"none"` or letters of D (augmentation), C (cosine annealing
-            in each stage), W (weight decay), such as `"DCW"`.
-        label_noise: Float in [0, 1], see `SymmetricNoise`; training labels only.
-        noisy_validation: Whether the validation labels are noisy as well.
-        train_size: Integer, number of training examples; `None` for all.
-        validation_size: Integer; `None` for the data set's own, see `data.load`.
-        epochs: Integer >= 1, the fixed budget.
-        stages: Integer in [1, epochs].
-        batch_size: Integer >= 1.
-        learning_rate: Float > 0 (its peak, with C), of SGD with `momentum`.
-        momentum: Float in [0, 1).
-        weight_decay: Float >= 0, used with W only.
-        weight_decay_mode: `"l2"`, the paper's, or `"decoupled"`, Keras' own.
-        shrink, perturb: Of Shrink & Perturb.
-        distillation_weight, temperature: Of Born-Again and `+distillation`.
-        optimizer_state: `"fresh"` or `"keep"` from stage to stage.
-        seed: Integer >= 0, of everything that is random. Runs that share it share
-            split, noise, first weights, batches and augmentation: they are pairs.
-    """
-
-    dataset: str = "digits"
-    model: str = "small_cnn"
-    width: int | None = None
-    method: str = "standard"
-    regularization: str = "none"
-    label_noise: float = 0.0
-    noisy_validation: bool = True
-    train_size: int | None = None
-    validation_size: int | None = None
-    epochs: int = 100
-    stages: int = 5
-    batch_size: int = 64
-    learning_rate: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    weight_decay_mode: str = "l2"
-    shrink: float = 0.4
-    perturb: float = 0.1
-    distillation_weight: float = 1.0
-    temperature: float = 1.0
-    optimizer_state: str = "fresh"
-    seed: int = 0
-
-    def __post_init__(self):
-        for name, known in (
-            ("dataset", tuple(data.DATASETS)),
-            ("model", tuple(models.MODELS)),
-            ("method", METHODS),
-            ("regularization", REGULARIZATIONS),
-            ("weight_decay_mode", WEIGHT_DECAYS),
-        ):
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f"`{name}` must be one of {', '.join(known)}. "
-                    f"Received: {name}={getattr(self, name)!r}"
-                )
-        self._check_numbers()
-        # What is made of the other numbers checks them, whatever the method.
-        data.SymmetricNoise(self.label_noise)
-        DistillationLoss(self.temperature)
-        ShrinkPerturb(
-            self.schedule,
-            self.shrink,
-            self.perturb,
-            optimizer_state=self.optimizer_state,
-            seed=self.seed,
-        )
-
-    def _check_numbers(self):
-        for name, fits, limit in (
-            ("learning_rate", self.learning_rate > 0, "> 0"),
-            (
-                "batch_size",
-                0 < self.batch_size <= (self.train_size or self.batch_size),
-                f"in [1, train_size={self.train_size}]",
-            ),
-            ("momentum", 0 <= self.momentum < 1, "in [0, 1)"),
-            ("weight_decay", self.weight_decay >= 0, ">= 0"),
-            ("distillation_weight", self.distillation_weight >= 0, ">= 0"),
-        ):
-            if not fits:
-                value = getattr(self, name)
-                raise ValueError(
-                    f"`{name}` must be {limit}. Received: {name}={value!r}"
-                )
-
-    @property
-    def schedule(self):
-        """The `Stages` of the run."""
-        return Stages(self.epochs, self.stages)
-
-    @property
-    def distills(self):
-        """Whether a stage learns from the one before."""
-        return self.method == "born_again" or self.method.endswith("+distillation")
-
-    def callback(self):
-        """The re-initialization callback, or `None` for standard training."""
-        shared = {"optimizer_state": self.optimizer_state}
-        seeded = {**shared, "seed": self.seed}
-        schedule = self.schedule
-        makers = {
-            "standard": lambda: None,
-            "warm_restart": lambda: WarmRestart(schedule, **shared),
-            "shrink_perturb": lambda: ShrinkPerturb(
-                schedule, self.shrink, self.perturb, **seeded
-            ),
-            "layerwise": lambda: LayerwiseReinit(schedule, **seeded),
-            "born_again": lambda: FullReinit(schedule, **seeded),
-        }
-        return makers[self.method.removesuffix("+distillation")]()
 
 
 def run(config, folder=None):
@@ -181,7 +39,7 @@ def run(config, folder=None):
         FloatingPointError: If the training diverges.
     """
     began = time.time()
-    splits = _load(config, folder)
+    splits = load(config, folder)
     keras.utils.set_random_seed(config.seed)
     model = build(config, splits)
     model, history, ends, best = _train(config, splits, model)
@@ -209,7 +67,8 @@ def build(config, splits):
     # Before any block normalization is added: all methods begin at the same weights.
     reinitialize(model, seed=config.seed)
     if config.method.startswith("layerwise"):
-        model = add_block_normalization(model, min(config.stages, len(blocks(model))))
+        count = config.num_blocks or min(config.stages, len(blocks(model)))
+        model = add_block_normalization(model, count)
     if "W" in config.regularization and config.weight_decay_mode == "l2":
         add_weight_decay(model, config.weight_decay)
     if config.distills:
@@ -217,7 +76,12 @@ def build(config, splits):
     return model
 
 
-def _load(config, folder):
+def load(config, folder=None):
+    """Loads the data of a run, with its noise.
+
+    Raises:
+        ValueError: For data that cannot be had or do not fit the config.
+    """
     splits = data.load(
         config.dataset,
         train_size=config.train_size,
@@ -225,6 +89,11 @@ def _load(config, folder):
         seed=config.seed,
         folder=folder,
     )
+    if config.batch_size > len(splits.train[1]):
+        raise ValueError(
+            f"`batch_size` must be in [1, n={len(splits.train[1])}], the number of "
+            f"training examples. Received: batch_size={config.batch_size}"
+        )
     if config.label_noise == 0:
         return splits
     noise = data.SymmetricNoise(config.label_noise)
@@ -310,6 +179,8 @@ def _evaluate(model, evaluations):
     for split, dataset in evaluations.items():
         result = model.evaluate(dataset, return_dict=True, verbose=0)
         for name in ("accuracy", "cross_entropy"):
+            if not math.isfinite(result[name]):
+                raise FloatingPointError(f"the {split} {name} is not finite")
             metrics[f"{split}_{name}"] = round(float(result[name]), 6)
     return metrics
 
@@ -334,6 +205,7 @@ def _optimizer(config, steps):
         epochs = config.schedule.stage_epochs
     rate = config.learning_rate
     if "C" in config.regularization:
+        # It spans the longest stage, so that the last one ends at zero.
         # A fresh optimizer counts from 0 again; one that is kept needs the restarts.
         rate = keras.optimizers.schedules.CosineDecayRestarts(
             rate, first_decay_steps=epochs * steps, t_mul=1.0
@@ -355,18 +227,25 @@ def provenance():
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in packages},
         },
-        "commit": _commit(),
+        "commit": COMMIT,
         "device": sorted({device.device_type for device in devices}),
         "threads": tf.config.threading.get_intra_op_parallelism_threads(),
     }
 
 
-@functools.cache  # The code that runs is the code at the time of the import.
 def _commit():
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         return subprocess.run(
-            command, capture_output=True, text=True, check=True
+            command,
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=pathlib.Path(__file__).parent,
         ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+# Taken at the import: the code that runs is the code of then.
+COMMIT = _commit()

@@ -19,8 +19,8 @@ class Cell:
         accuracy: `Interval` of the test accuracy after the last epoch.
         difference: `Interval` of the paired differences to standard training, or
             `None` for standard training itself and without common seeds.
-        early_stopping: `Interval` of the test accuracy at the epoch with the best
-            validation accuracy.
+        early_stopping, early_stopping_difference: The same at the epoch with the
+            best validation accuracy.
         stage_fits: Tuple of mean training accuracies at the end of each stage.
         refits: Whether every later stage fits the training set about as well as
             standard training does at its end; `None` where that cannot be said.
@@ -33,6 +33,7 @@ class Cell:
     accuracy: Interval | None
     difference: Interval | None
     early_stopping: Interval | None
+    early_stopping_difference: Interval | None
     stage_fits: tuple
     refits: bool | None
     learning_rate: float
@@ -43,6 +44,11 @@ class Cell:
     def word(self):
         """The verdict: helps, hurts, no clear effect, or nothing to compare with."""
         return verdict(self.difference)
+
+    @property
+    def early_stopping_word(self):
+        """The verdict with early stopping."""
+        return verdict(self.early_stopping_difference)
 
 
 def cells(rows):
@@ -70,27 +76,40 @@ def setting_name(regularization, label_noise):
 
 
 def _cell(setting, method, methods):
-    finished = [row for row in methods[method] if row["status"] == "ok"]
-    failed = [row for row in methods[method] if row["status"] != "ok"]
-    accuracy = _by_seed(finished, "final", "test_accuracy")
-    early = _by_seed(finished, "best", "test_accuracy")
-    standard = [r for r in methods.get("standard", []) if r["status"] == "ok"]
+    finished = _finished(methods[method])
+    standard = _finished(methods.get("standard", []))
     fits = _stage_fits(finished)
     config = methods[method][0]["config"]
+    is_standard = method == "standard"
+    accuracy, difference = _compare(finished, standard, "final", is_standard)
+    early, early_difference = _compare(finished, standard, "best", is_standard)
     return Cell(
         setting,
         method,
-        accuracy=Interval.of(list(accuracy.values())) if accuracy else None,
-        difference=None
-        if method == "standard"
-        else paired_difference(accuracy, _by_seed(standard, "final", "test_accuracy")),
-        early_stopping=Interval.of(list(early.values())) if early else None,
+        accuracy=accuracy,
+        difference=difference,
+        early_stopping=early,
+        early_stopping_difference=early_difference,
         stage_fits=fits,
         refits=_refits(method, fits, _stage_fits(standard)),
         learning_rate=config["learning_rate"],
         weight_decay=config["weight_decay"] if "W" in config["regularization"] else 0.0,
-        failures=tuple(row["reason"] for row in failed),
+        failures=tuple(r["reason"] for r in methods[method] if r["status"] != "ok"),
     )
+
+
+def _finished(rows):
+    return [row for row in rows if row["status"] == "ok"]
+
+
+def _compare(rows, standard, when, is_standard):
+    """Intervals of the test accuracy, and of its differences to standard training."""
+    accuracy = _by_seed(rows, when, "test_accuracy")
+    interval = Interval.of(list(accuracy.values())) if accuracy else None
+    if is_standard:
+        return interval, None
+    baseline = _by_seed(standard, when, "test_accuracy")
+    return interval, paired_difference(accuracy, baseline)
 
 
 def _by_seed(rows, when, metric):

@@ -10,7 +10,7 @@ from absl import flags
 
 from benchmarks import flags as shared
 from benchmarks import study
-from keras_reinit import training
+from keras_reinit.config import Config
 from keras_reinit.results import read_rows
 from keras_reinit.study import Study
 
@@ -49,7 +49,7 @@ def parsed(monkeypatch):
 
 def test_flags_without_arguments_are_the_defaults(parsed):
     parsed(lambda: shared.define("out"))
-    assert shared.config() == training.Config()
+    assert shared.config() == Config()
 
 
 def test_the_study_without_arguments_is_the_default_study(parsed):

@@ -62,7 +62,7 @@ def test_block_normalization_is_the_identity_until_it_measures():
     normalized = add_block_normalization(model, 3)
     np.testing.assert_allclose(normalized.predict(x, verbose=0), before, atol=1e-6)
     assert normalized.get_layer("block1_conv") is model.get_layer("block1_conv")
-    assert names(normalized)[0] == "block1_pool_block_normalization"
+    assert names(normalized) == [f"block_normalization_{i}" for i in (1, 2, 3)]
     assert len(blocks(normalized)) == 3
 
 
@@ -80,6 +80,19 @@ def test_block_normalization_keeps_the_statistics_of_one_training_batch():
     np.testing.assert_allclose(output.std(0), [1, 1, 1, 0], rtol=1e-4)
     expected = (second[:, :3] - first[:, :3].mean(0)) / first[:, :3].std(0)
     np.testing.assert_allclose(layer(second, training=True)[:, :3], expected, rtol=1e-3)
+
+
+def test_a_layer_that_is_called_twice_is_normalized_where_a_block_ends():
+    relu = layers.ReLU()
+    inputs = keras.Input((4,))
+    x = relu(layers.Dense(5)(inputs))
+    x = relu(layers.Dense(6)(relu(x)))
+    model = keras.Model(inputs, layers.Dense(2)(x))
+    normalized = add_block_normalization(model)
+    ends = [normalized.get_layer(f"block_normalization_{i}") for i in (1, 2)]
+    assert [end.mean.shape[0] for end in ends] == [5, 6]
+    x = np.ones((3, 4), "float32")
+    np.testing.assert_allclose(normalized(x), model(x), rtol=1e-6)
 
 
 def test_block_normalization_can_be_saved(tmp_path):

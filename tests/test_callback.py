@@ -137,6 +137,27 @@ def test_frozen_layers_are_never_touched(make, toy, toy_model):
     assert same(before, after)
 
 
+@pytest.mark.parametrize("make", [FullReinit, ShrinkPerturb])
+def test_frozen_layers_inside_of_others_are_never_touched(make, toy):
+    inner = keras.layers.Dense(3)
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Reshape((1, 4)),
+            keras.layers.TimeDistributed(inner),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3),
+        ]
+    )
+    inner.trainable = False
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    before = [value.copy() for value in inner.get_weights()]
+    head = model.layers[-1].get_weights()[0].copy()
+    fit(model, toy, make(Stages(2, 2)), 2)
+    assert same(before, inner.get_weights())
+    assert not np.array_equal(head, model.layers[-1].get_weights()[0])
+
+
 def test_the_base_class_is_a_rule_to_fill_in(toy, toy_model):
     class Zero(Reinitialize):
         def rule(self, stage, variable, fresh):

@@ -47,6 +47,21 @@ def test_first_generation_is_plain_and_the_next_adds_the_teacher(toy, toy_model)
     assert taught - alone == pytest.approx(expected, rel=1e-4)
 
 
+def test_sample_weights_weigh_the_teachers_term(toy, toy_model):
+    model = toy_model(wrap=BornAgain)
+    x, y = toy
+    model.hand_over()
+    logits = model.predict(x, verbose=0)
+    other = np.random.default_rng(1).normal(size=logits.shape).astype("float32")
+    weights = np.zeros(len(y), "float32")
+    assert float(model.compute_loss(x, y, other, weights)) == 0
+    weights[:4] = 8.0
+    taught = float(model.compute_loss(x, y, other, weights))
+    alone = float(model.compute_loss(x, y, other, weights, training=False))
+    expected = divergence(logits[:4], other[:4], 1.0)
+    assert taught - alone == pytest.approx(expected, rel=1e-4)
+
+
 def test_the_teacher_is_the_student_at_the_end_of_the_last_stage(toy, toy_model):
     model = toy_model(wrap=BornAgain)
     ends, teachers = [], []

@@ -12,10 +12,11 @@ PACKAGE = ROOT / "keras_reinit"
 
 # Lowest floor first; a module may import from lower floors only, or from its own room.
 FLOORS = (
-    ("schedules", "blocks", "fresh", "optimizers", "results"),
-    ("callback", "data", "models", "verdict"),
-    ("methods", "distillation", "plots"),
-    ("training", "report"),
+    ("schedules", "block_normalization", "fresh", "optimizers", "results"),
+    ("blocks", "callback", "data", "verdict"),
+    ("methods", "models", "distillation", "plots"),
+    ("config", "report"),
+    ("training",),
     ("study",),
 )
 HEAVY = {

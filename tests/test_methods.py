@@ -87,10 +87,14 @@ def test_layerwise_keeps_rescales_normalizes_and_redraws(toy):
         draw = dict(zip(paths, fresh_weights(model, 2, stage), strict=True))
         now, before = spy.weights[stage], ends[stage - 1]
         count = kept_blocks(stage, 4, 3)
-        kept = tuple(f"block{i}_" for i in range(1, count + 1))
+        kept = tuple(
+            f"{prefix}{i}{end}"
+            for i in range(1, count + 1)
+            for prefix, end in (("block", "_"), ("block_normalization_", "/"))
+        )
         for path in paths:
             if path.endswith("pending"):
-                mine = path.startswith(f"block{count}_")
+                mine = path.startswith(f"block_normalization_{count}/")
                 assert now[path] == float(mine)
             elif not path.startswith(kept):
                 np.testing.assert_array_equal(now[path], draw[path])
@@ -102,7 +106,7 @@ def test_layerwise_keeps_rescales_normalizes_and_redraws(toy):
                 ratio = norm / np.linalg.norm(before[path])
                 np.testing.assert_allclose(now[path], before[path] * ratio, rtol=1e-4)
         # The first batch of the stage set the statistics, and only this block's.
-        mean = f"block{count}_relu_block_normalization/mean"
+        mean = f"block_normalization_{count}/mean"
         assert not np.array_equal(ends[stage][mean], now[mean])
 
 

@@ -47,7 +47,7 @@ def test_every_model_gives_logits_at_any_width(name):
     model = build((16, 16, 1), 7, width=8, normalized_blocks=3)
     output = model(np.random.default_rng(0).random((4, 16, 16, 1), "float32"))
     assert output.shape == (4, 7) and float(keras.ops.min(output)) < 0
-    ends = [la for la in model.layers if "block_normalization" in la.name]
+    ends = [la for la in model.layers if la.name.startswith("block_normalization")]
     assert len(ends) == 3
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

@@ -29,6 +29,8 @@ def test_paired_difference_takes_common_seeds_only():
         (Interval(-0.02, 0.01, 4), "hurts"),
         (Interval(0.01, 0.01, 4), "no clear effect"),
         (Interval(0.5, float("inf"), 1), "no clear effect"),
+        (Interval(0.5, 0.01, 2), "no clear effect"),
+        (Interval(0.00125, 0.0, 3), "no clear effect"),
         (None, ""),
     ],
 )

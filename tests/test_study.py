@@ -8,11 +8,12 @@ import time
 
 import pytest
 
-from keras_reinit import report, study, training
+from keras_reinit import report, study
+from keras_reinit.config import Config
 from keras_reinit.results import read_rows
 from keras_reinit.study import Study
 
-BASE = training.Config(train_size=60, epochs=2, stages=2, batch_size=30, width=2)
+BASE = Config(train_size=60, epochs=2, stages=2, batch_size=30, width=2)
 SMALL = Study(
     base=BASE,
     methods=("standard", "shrink_perturb"),

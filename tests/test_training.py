@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from keras_reinit import BornAgain, data, fresh_weights, training
-from keras_reinit.training import Config
+from keras_reinit.config import METHODS, Config
 
 SHORT = {"train_size": 100, "epochs": 4, "stages": 2, "batch_size": 32, "width": 4}
 
 
-@pytest.mark.parametrize("method", training.METHODS)
+@pytest.mark.parametrize("method", METHODS)
 def test_every_method_gives_a_whole_row_at_the_same_budget(method):
     row = training.run(Config(method=method, regularization="DCW", **SHORT))
     assert row["status"] == "ok"

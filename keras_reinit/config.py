@@ -1,0 +1,158 @@
+"""All that decides the result of one run, as one frozen value."""
+
+import dataclasses
+
+from keras_reinit import data, models
+from keras_reinit.distillation import DistillationLoss
+from keras_reinit.methods import (
+    FullReinit,
+    LayerwiseReinit,
+    ShrinkPerturb,
+    WarmRestart,
+)
+from keras_reinit.schedules import Stages
+
+METHODS = (
+    "standard",
+    "warm_restart",
+    "shrink_perturb",
+    "layerwise",
+    "born_again",
+    "warm_restart+distillation",
+    "shrink_perturb+distillation",
+    "layerwise+distillation",
+)
+REGULARIZATIONS = ("none", "D", "C", "W", "DC", "DW", "CW", "DCW")
+WEIGHT_DECAYS = ("l2", "decoupled")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """All that decides the result of one run. Defaults are the study's on digits.
+
+    Attributes:
+        dataset: A name in `keras_reinit.data.DATASETS`.
+        model: A name in `keras_reinit.models.MODELS`.
+        width: Integer, channels of the first block; `None` for the model's own.
+        method: One of `METHODS`. Every method trains for `epochs` epochs in all.
+        regularization: `"none"` or letters of D (augmentation), C (cosine annealing
+            in each stage), W (weight decay), such as `"DCW"`.
+        label_noise: Float in [0, 1], see `SymmetricNoise`; training labels only.
+        noisy_validation: Whether the validation labels are noisy as well.
+        train_size: Integer, number of training examples; `None` for all.
+        validation_size: Integer; `None` for the data set's own, see `data.load`.
+        epochs: Integer >= 1, the fixed budget.
+        stages: Integer in [1, epochs].
+        batch_size: Integer >= 1.
+        learning_rate: Float > 0 (its peak, with C), of SGD with `momentum`.
+        momentum: Float in [0, 1).
+        weight_decay: Float >= 0, used with W only.
+        weight_decay_mode: `"l2"`, the paper's, or `"decoupled"`, Keras' own.
+        shrink, perturb: Of Shrink & Perturb.
+        num_blocks: Integer, the blocks of layer-wise re-initialization; `None` for
+            all that the network has, at most `stages`.
+        distillation_weight, temperature: Of Born-Again and `+distillation`.
+        optimizer_state: `"fresh"` or `"keep"` from stage to stage.
+        seed: Integer >= 0, of everything that is random. Runs that share it share
+            split, noise, first weights, batches and augmentation: they are pairs.
+    """
+
+    dataset: str = "digits"
+    model: str = "small_cnn"
+    width: int | None = None
+    method: str = "standard"
+    regularization: str = "none"
+    label_noise: float = 0.0
+    noisy_validation: bool = True
+    train_size: int | None = None
+    validation_size: int | None = None
+    epochs: int = 100
+    stages: int = 5
+    batch_size: int = 64
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    weight_decay_mode: str = "l2"
+    shrink: float = 0.4
+    perturb: float = 0.1
+    num_blocks: int | None = None
+    distillation_weight: float = 1.0
+    temperature: float = 1.0
+    optimizer_state: str = "fresh"
+    seed: int = 0
+
+    def __post_init__(self):
+        for name, known in (
+            ("dataset", tuple(data.DATASETS)),
+            ("model", tuple(models.MODELS)),
+            ("method", METHODS),
+            ("regularization", REGULARIZATIONS),
+            ("weight_decay_mode", WEIGHT_DECAYS),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"`{name}` must be one of {', '.join(known)}. "
+                    f"Received: {name}={getattr(self, name)!r}"
+                )
+        self._check_numbers()
+        uneven = self.epochs % self.stages
+        if "C" in self.regularization and self.optimizer_state == "keep" and uneven:
+            raise ValueError(
+                "`stages` must divide `epochs` where cosine annealing restarts in an "
+                f"optimizer that is kept. Received: stages={self.stages}, "
+                f"epochs={self.epochs}"
+            )
+        # What is made of the other numbers checks them, whatever the method.
+        data.SymmetricNoise(self.label_noise)
+        DistillationLoss(self.temperature)
+        ShrinkPerturb(
+            self.schedule,
+            self.shrink,
+            self.perturb,
+            optimizer_state=self.optimizer_state,
+            seed=self.seed,
+        )
+
+    def _check_numbers(self):
+        for name, fits, limit in (
+            ("learning_rate", self.learning_rate > 0, "> 0"),
+            (
+                "batch_size",
+                0 < self.batch_size <= (self.train_size or self.batch_size),
+                f"in [1, train_size={self.train_size}]",
+            ),
+            ("momentum", 0 <= self.momentum < 1, "in [0, 1)"),
+            ("weight_decay", self.weight_decay >= 0, ">= 0"),
+            ("distillation_weight", self.distillation_weight >= 0, ">= 0"),
+        ):
+            if not fits:
+                value = getattr(self, name)
+                raise ValueError(
+                    f"`{name}` must be {limit}. Received: {name}={value!r}"
+                )
+
+    @property
+    def schedule(self):
+        """The `Stages` of the run."""
+        return Stages(self.epochs, self.stages)
+
+    @property
+    def distills(self):
+        """Whether a stage learns from the one before."""
+        return self.method == "born_again" or self.method.endswith("+distillation")
+
+    def callback(self):
+        """The re-initialization callback, or `None` for standard training."""
+        shared = {"optimizer_state": self.optimizer_state}
+        seeded = {**shared, "seed": self.seed}
+        schedule = self.schedule
+        makers = {
+            "standard": lambda: None,
+            "warm_restart": lambda: WarmRestart(schedule, **shared),
+            "shrink_perturb": lambda: ShrinkPerturb(
+                schedule, self.shrink, self.perturb, **seeded
+            ),
+            "layerwise": lambda: LayerwiseReinit(schedule, **seeded),
+            "born_again": lambda: FullReinit(schedule, **seeded),
+        }
+        return makers[self.method.removesuffix("+distillation")]()
