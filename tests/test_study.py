@@ -1,7 +1,6 @@
 import dataclasses
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -108,6 +107,14 @@ def test_a_diverged_run_is_a_failure_with_its_reason():
     json.dumps(row, allow_nan=False)
 
 
+def group_is_alive(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def test_a_killed_study_loses_only_what_was_in_flight(tmp_path):
     command = [
         sys.executable, "-m", "benchmarks.study", "--train_size=60", "--epochs=2",
@@ -120,8 +127,11 @@ def test_a_killed_study_loses_only_what_was_in_flight(tmp_path):
     deadline = time.time() + 120
     while not read_rows(path) and time.time() < deadline:
         time.sleep(0.2)
-    os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
+    while group_is_alive(process.pid) and time.time() < deadline:
+        time.sleep(0.2)
+    assert not group_is_alive(process.pid), "a run outlived its study"
     before = read_rows(path)
     assert before
     done = subprocess.run(command, capture_output=True, text=True, check=True)
