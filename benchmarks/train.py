@@ -2,7 +2,7 @@
 
     python -m benchmarks.train --method=shrink_perturb --regularization=DCW
 
-On the default data set (600 digits, 100 epochs) it takes about 10 seconds on one
+On the default data set (600 digits, 100 epochs) it takes 10 to 20 seconds on one
 core. It always trains; `benchmarks.study` leaves out what is finished.
 """
 
