@@ -32,6 +32,11 @@ def read_rows(path):
     return rows
 
 
+def finished(rows):
+    """The rows of runs that came to their end."""
+    return [row for row in rows if row["status"] == "ok"]
+
+
 def writable_folder(path):
     """Makes a folder for results.
 

@@ -13,7 +13,7 @@ import time
 
 from keras_reinit import training
 from keras_reinit.config import METHODS, REGULARIZATIONS, Config
-from keras_reinit.results import append_row, read_rows
+from keras_reinit.results import append_row, finished, read_rows
 from keras_reinit.verdict import setting_name
 
 DEFAULT_METHODS = (
@@ -105,13 +105,13 @@ def choose(cell, rows, seeds):
     Returns:
         A `Config`, or `None` if none of them has finished on every seed.
     """
-    finished = {key_of(row["config"]): row for row in rows if row["status"] == "ok"}
+    done = {key_of(row["config"]): row for row in finished(rows)}
 
     def score(config):
         keys = [key_of(dataclasses.replace(config, seed=seed)) for seed in seeds]
-        if not all(key in finished for key in keys):
+        if not all(key in done for key in keys):
             return None
-        return sum(finished[key]["final"]["validation_accuracy"] for key in keys)
+        return sum(done[key]["final"]["validation_accuracy"] for key in keys)
 
     scored = [(score(config), config) for config in cell]
     scored = [pair for pair in scored if pair[0] is not None]
@@ -168,9 +168,7 @@ def compared(rows):
 
 
 def _standing(rows):
-    scores = [
-        row["final"]["validation_accuracy"] for row in rows if row["status"] == "ok"
-    ]
+    scores = [row["final"]["validation_accuracy"] for row in finished(rows)]
     return len(scores), sum(scores)
 
 
@@ -197,8 +195,7 @@ def run_all(configs, path, *, processes, folder=None, report=print, later=0):
         later: Integer, runs that the caller has in store; the estimate of the time
             left counts them.
     """
-    rows = read_rows(path)
-    done = {key_of(row["config"]) for row in rows if row["status"] == "ok"}
+    done = {key_of(row["config"]) for row in finished(read_rows(path))}
     waiting = {key_of(c): c for c in configs if key_of(c) not in done}
     report(f"  {len(waiting)} runs to do, {len(configs) - len(waiting)} done before")
     if not waiting:

@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 
-from keras_reinit.results import Interval, paired_difference, verdict
+from keras_reinit.results import Interval, finished, paired_difference, verdict
 
 # Share of standard training's fit that a stage must reach to count as re-fitted.
 REFIT = 0.95
@@ -76,13 +76,13 @@ def setting_name(regularization, label_noise):
 
 
 def _cell(setting, method, methods):
-    finished = _finished(methods[method])
-    standard = _finished(methods.get("standard", []))
-    fits = _stage_fits(finished)
+    rows = finished(methods[method])
+    standard = finished(methods.get("standard", []))
+    fits = _stage_fits(rows)
     config = methods[method][0]["config"]
     is_standard = method == "standard"
-    accuracy, difference = _compare(finished, standard, "final", is_standard)
-    early, early_difference = _compare(finished, standard, "best", is_standard)
+    accuracy, difference = _compare(rows, standard, "final", is_standard)
+    early, early_difference = _compare(rows, standard, "best", is_standard)
     return Cell(
         setting,
         method,
@@ -96,10 +96,6 @@ def _cell(setting, method, methods):
         weight_decay=config["weight_decay"] if "W" in config["regularization"] else 0.0,
         failures=tuple(r["reason"] for r in methods[method] if r["status"] != "ok"),
     )
-
-
-def _finished(rows):
-    return [row for row in rows if row["status"] == "ok"]
 
 
 def _compare(rows, standard, when, is_standard):
