@@ -11,8 +11,9 @@ from keras_reinit.methods import (
     ShrinkPerturb,
     WarmRestart,
 )
-from keras_reinit.optimizers import add_weight_decay, reset_optimizer
-from keras_reinit.schedules import Stages
+from keras_reinit.optimizers import per_variable_steps, reset_optimizer
+from keras_reinit.schedules import Stages, StepStages
+from keras_reinit.weight_decay import add_weight_decay
 
 __version__ = "0.1.0"
 
@@ -26,11 +27,13 @@ __all__ = [
     "Reinitialize",
     "ShrinkPerturb",
     "Stages",
+    "StepStages",
     "WarmRestart",
     "add_block_normalization",
     "add_weight_decay",
     "blocks",
     "fresh_weights",
+    "per_variable_steps",
     "reinitialize",
     "reset_optimizer",
 ]

@@ -6,37 +6,56 @@ import warnings
 
 import keras
 
-from keras_reinit.fresh import fresh_layers
-from keras_reinit.optimizers import reset_optimizer
+from keras_reinit.callback_order import check_order
+from keras_reinit.fresh import fresh_draws
+from keras_reinit.optimizers import (
+    check_partial_reset,
+    reset_optimizer,
+    restart_averages,
+)
+from keras_reinit.recipes import find_recipes
 
-OPTIMIZER_STATES = ("fresh", "keep")
+OPTIMIZER_STATES = ("fresh", "reinitialized", "keep")
 
 
+@keras.saving.register_keras_serializable("keras_reinit")
 class Reinitialize(keras.callbacks.Callback):
-    """Base of all methods: re-initializes between the stages of one `fit`.
+    """Base of all methods: re-initializes between the stages of one training.
 
     A method overrides `rule`. The shell calls it at the begin of each stage but the
     first, before the first step: at that moment the metrics and the checkpoint of
     the epoch before are written, and they are of the same weights. Weights that
     are not trained (of layers with `trainable=False`) are never touched. Logs gain
-    `stage`, counted from 0.
+    `stage`, counted from 0: the stage of the epoch's last step.
+
+    What happens depends on nothing but the arguments and the epoch or step, so a
+    training that `keras.callbacks.BackupAndRestore` continues is the one that was
+    interrupted: give a `seed`, and place this callback before it.
 
     Args:
-        schedule: A `Stages`; `fit` runs its epochs, in one call or several.
-        optimizer_state: `"fresh"` (each stage is a training of its own: moments,
-            step count and so the learning-rate schedule start again) or `"keep"`.
+        schedule: A `Stages` or `StepStages`; `fit` runs it, in one call or several
+            with `initial_epoch`.
+        optimizer_state: `"fresh"`: each stage is a training of its own; moments, step
+            count and so the learning-rate schedule start again. `"reinitialized"`:
+            moments of the weights that changed start again, schedules run on; Adam
+            and its kin need `per_variable_steps`. `"keep"`: all runs on. A moving
+            average of weights (`use_ema`) always starts again where they changed.
         seed: Integer >= 0, or `None` for one from Python's generator, which
             `keras.utils.set_random_seed` governs.
+        initializers: See `keras_reinit.fresh_weights`.
 
     Raises:
         ValueError: For an argument out of its range; when training begins, for
-            more epochs than the schedule has or a model that cannot be re-drawn.
+            more epochs than the schedule has, a model that cannot be re-drawn, an
+            optimizer that does not fit, or a callback at the wrong place.
     """
 
     # Whether the method draws fresh weights at all.
     draws = True
 
-    def __init__(self, schedule, *, optimizer_state="fresh", seed=None):
+    def __init__(
+        self, schedule, *, optimizer_state="fresh", seed=None, initializers=None
+    ):
         super().__init__()
         if not hasattr(schedule, "event"):
             raise ValueError(
@@ -55,6 +74,10 @@ class Reinitialize(keras.callbacks.Callback):
         self.schedule = schedule
         self.optimizer_state = optimizer_state
         self.seed = random.randrange(2**31) if seed is None else seed
+        self.initializers = dict(initializers or {})
+        self._recipes = None
+        self._epoch = 0
+        self._at = 0
 
     def rule(self, stage, variable, fresh):
         """The new value of one weight at the begin of `stage` (1, 2, ...).
@@ -62,7 +85,8 @@ class Reinitialize(keras.callbacks.Callback):
         Args:
             stage: Integer, the stage that begins, counted from 0.
             variable: The `keras.Variable`; its value is the end of the last stage.
-            fresh: NumPy array, an independent draw of its initial value.
+            fresh: Function without arguments that draws an independent initial
+                value, an array of the backend; what is not drawn costs nothing.
 
         Returns:
             Array of the same shape, or `None` to leave the weight alone, which is
@@ -75,49 +99,132 @@ class Reinitialize(keras.callbacks.Callback):
         """The network whose weights change: the student of a distilling model."""
         return getattr(self.model, "student", self.model)
 
-    def on_train_begin(self, logs=None):
-        epochs = self.params.get("epochs")
-        if epochs is not None and epochs > self.schedule.epochs:
-            raise ValueError(
-                "`fit` must not run longer than the schedule's fixed budget of "
-                f"{self.schedule.epochs} epochs. Received: epochs={epochs}"
-            )
+    @property
+    def events(self):
+        """List of the events so far: `{"stage": ..., "epochs" or "steps": ...}`.
+
+        Those before a resume are among them: the schedule tells.
+        """
+        unit, starts = self.schedule.unit, self.schedule.starts
+        return [
+            {"stage": stage, unit: start}
+            for stage, start in enumerate(starts)
+            if 0 < stage <= self.schedule.stage(self._at)
+        ]
+
+    def changes(self, stage):
+        """Yields pairs of a variable and its new value, one at a time."""
+        frozen = _frozen(self.network)
+        for variable, fresh in fresh_draws(self._recipes, self.seed, stage):
+            if id(variable) not in frozen:
+                value = self.rule(stage, variable, fresh)
+                if value is not None:
+                    yield variable, value
+
+    def prepare(self):
+        """Finds what is needed before an event; raises if the model does not fit."""
         if self.draws and self.schedule.stages > 1:
             # A layer that cannot be re-drawn is found now, not after a stage.
-            for _ in fresh_layers(self.network, self.seed):
-                pass
+            self._recipes = find_recipes(self.network, self.initializers)
+
+    def on_train_begin(self, logs=None):
+        check_order(self)
+        _check_budget(self.schedule, self.params)
+        self.prepare()
+        if self._recipes is not None:
+            if self.optimizer_state == "reinitialized":
+                check_partial_reset(self.model.optimizer)
             _warn_of_slow_statistics(self.network, self._steps_of_a_stage())
 
     def on_epoch_begin(self, epoch, logs=None):
-        model = self.model  # Must come first: on JAX this brings the weights back.
-        stage = self.schedule.event(epoch)
-        if stage is None:
-            return
-        if hasattr(model, "hand_over"):
-            model.hand_over()
-        if self.draws:
-            self._reinitialize(stage)
-        if self.optimizer_state == "fresh":
-            reset_optimizer(model.optimizer, model.trainable_variables)
+        self._epoch = epoch
+        if self.schedule.unit == "epochs":
+            self._begin(epoch, epoch - 1)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.schedule.unit == "steps":
+            self._begin(*_steps(self._epoch, batch, self.params, self.model))
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None:
-            logs["stage"] = self.schedule.stage(epoch)
+            logs["stage"] = self.schedule.stage(self._at)
+
+    def on_train_end(self, logs=None):
+        self._recipes = None  # It knows the model's variables.
+
+    def _begin(self, at, previous):
+        self._at = at
+        stage = self.schedule.event(at, previous)
+        if stage is not None and at > 0:
+            self._event(stage)
+
+    def _event(self, stage):
+        model = self.model  # Must come first: on JAX this brings the weights back.
+        if hasattr(model, "hand_over"):
+            model.hand_over()
+        changed = self._reinitialize(stage) if self.draws else []
+        if self.optimizer_state == "fresh":
+            reset_optimizer(model.optimizer)
+        elif self.optimizer_state == "reinitialized":
+            reset_optimizer(model.optimizer, changed)
+        else:
+            restart_averages(model.optimizer, changed)
 
     def _reinitialize(self, stage):
-        frozen = _frozen(self.network)
-        for _, pairs in fresh_layers(self.network, self.seed, stage):
-            for variable, fresh in pairs:
-                if id(variable) in frozen:
-                    continue
-                value = self.rule(stage, variable, fresh)
-                if value is not None:
-                    variable.assign(value)
+        changed = []
+        for variable, value in self.changes(stage):
+            variable.assign(value)
+            changed.append(variable)
+        return changed
 
     def _steps_of_a_stage(self):
+        shortest = self.schedule.total // self.schedule.stages
+        if self.schedule.unit == "steps":
+            return shortest
         steps = self.params.get("steps")
-        shortest = self.schedule.epochs // self.schedule.stages
         return steps and steps * shortest
+
+    def get_config(self):
+        return {
+            "schedule": keras.saving.serialize_keras_object(self.schedule),
+            "optimizer_state": self.optimizer_state,
+            "seed": self.seed,
+            "initializers": keras.saving.serialize_keras_object(self.initializers),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{k: _deserialized(value) for k, value in config.items()})
+
+
+def _deserialized(value):
+    known = isinstance(value, dict)
+    return keras.saving.deserialize_keras_object(value) if known else value
+
+
+def _check_budget(schedule, params):
+    epochs, steps = params.get("epochs"), params.get("steps")
+    if schedule.unit == "steps":
+        if steps is None:
+            raise ValueError(
+                "`fit` must know its steps per epoch for a schedule in steps: pass "
+                "`steps_per_epoch`. Received: steps_per_epoch=None"
+            )
+        epochs = epochs and epochs * steps
+    if epochs is not None and epochs > schedule.total:
+        raise ValueError(
+            "`fit` must not run longer than the schedule's fixed budget of "
+            f"{schedule.total} {schedule.unit}. Received: {schedule.unit}={epochs}"
+        )
+
+
+def _steps(epoch, batch, params, model):
+    """The step that begins, and the one that began the last execution."""
+    steps, execution = params["steps"], model.steps_per_execution
+    step = epoch * steps + batch
+    if batch > 0:
+        return step, step - execution
+    return step, step - steps + (steps - 1) // execution * execution
 
 
 def _frozen(model):

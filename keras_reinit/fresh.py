@@ -1,19 +1,15 @@
-"""WHAT VALUES: fresh initial values for the weights of any built Keras model.
+"""WHAT VALUES: fresh initial values for the weights of any built Keras model."""
 
-Calling a layer's own initializer again does not do: an initializer keeps its seed
-and returns the ORIGINAL weights. Instead each layer is rebuilt from its
-configuration, one at a time, with every seed in it replaced by one derived from
-(seed, event, position of the layer in the model).
-"""
-
-import contextlib
-import random
+import collections
 
 import keras
-import numpy as np
+
+from keras_reinit.recipes import find_recipes
+
+MODES = ("fresh", "rewind")
 
 
-def fresh_weights(model, seed, event=0):
+def fresh_weights(model, seed, event=0, *, initializers=None):
     """Draws new initial values for all weights, as a newly built model would.
 
     The same arguments give the same values in every process, whatever was built
@@ -26,6 +22,9 @@ def fresh_weights(model, seed, event=0):
         event: Integer >= 0; each event of one seed is an independent draw. The
             re-initialization callbacks use the stage that they open, so 0 is
             free for the first weights.
+        initializers: Dict of patterns of weight paths to initializers, such as
+            `{"scale/*": "ones"}`; needed only for weights of layers that cannot be
+            rebuilt from their configuration.
 
     Returns:
         List of NumPy arrays, aligned with `model.weights` in shape and dtype.
@@ -41,151 +40,109 @@ def fresh_weights(model, seed, event=0):
     >>> kernel.shape, bias.tolist()
     ((3, 2), [0.0, 0.0])
     """
-    values = {
-        id(variable): value
-        for _, pairs in fresh_layers(model, seed, event)
-        for variable, value in pairs
-    }
+    recipes = find_recipes(model, initializers)
+    draws = {id(v): draw for v, draw in fresh_draws(recipes, seed, event)}
     return [
-        values[id(v)] if id(v) in values else keras.ops.convert_to_numpy(v)
+        keras.ops.convert_to_numpy(draws[id(v)]() if id(v) in draws else v)
         for v in model.weights
     ]
 
 
-def reinitialize(model, *, seed, event=0, layers=None):
+def reinitialize(
+    model,
+    *,
+    seed=None,
+    event=0,
+    layers=None,
+    mode="fresh",
+    first_weights=None,
+    initializers=None,
+):
     """Re-initializes a model, or some of its layers, in place.
+
+    One variable is drawn at a time; a compiled training step stays compiled.
 
     Args:
         model: A built `keras.Model`.
-        seed: Integer >= 0, see `fresh_weights`.
+        seed: Integer >= 0, see `fresh_weights`; not needed to rewind.
         event: Integer >= 0, see `fresh_weights`.
-        layers: Names or layers to re-initialize; `None` means all. A layer that
-            is re-initialized has the values it would get with `None`.
+        layers: Names or layers to re-initialize, at any depth; `None` means all. A
+            layer that is re-initialized has the values it would get with `None`.
+        mode: `"fresh"` draws new weights; `"rewind"` returns to `first_weights`.
+        first_weights: List of arrays, `model.get_weights()` of the moment to return
+            to; Keras does not remember it.
+        initializers: See `fresh_weights`.
 
     Raises:
-        ValueError: As `fresh_weights`, and for a name that is no layer.
+        ValueError: As `fresh_weights`, for a name that is no layer or that several
+            have, and for `mode="rewind"` without fitting `first_weights`.
 
     Example:
 
     >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-    >>> old = model.get_weights()[0]
+    >>> first = model.get_weights()
     >>> reinitialize(model, seed=0)
-    >>> bool((model.get_weights()[0] == old).any())
+    >>> bool((model.get_weights()[0] == first[0]).any())
     False
+    >>> reinitialize(model, mode="rewind", first_weights=first)
+    >>> bool((model.get_weights()[0] == first[0]).all())
+    True
     """
-    chosen = None if layers is None else _chosen(model, layers)
-    for layer, pairs in fresh_layers(model, seed, event):
-        if chosen is None or id(layer) in chosen:
-            for variable, value in pairs:
-                variable.assign(value)
+    if mode not in MODES:
+        raise ValueError(f"`mode` must be one of {MODES}. Received: mode={mode!r}")
+    if mode == "fresh" and seed is None:
+        raise ValueError(
+            "`seed` must be an integer >= 0 to draw fresh weights. Received: seed=None"
+        )
+    first = _first(model, first_weights) if mode == "rewind" else None
+    chosen = None if layers is None else _variables(model, layers)
+    recipes = find_recipes(model, initializers)
+    for variable, draw in fresh_draws(recipes, seed or 0, event):
+        if chosen is None or id(variable) in chosen:
+            variable.assign(draw() if first is None else first[id(variable)])
 
 
-def fresh_layers(model, seed, event=0):
-    """Yields `(layer, [(variable, fresh value), ...])`, one layer at a time.
+def fresh_draws(recipes, seed, event=0):
+    """Yields pairs of a variable and a function that draws its fresh value.
 
-    Only one layer's values exist at once. Each variable comes once, however often
-    its layer is shared.
+    What is not asked for costs nothing, and only one value need exist at a time.
+
+    Args:
+        recipes: Of `keras_reinit.recipes.find_recipes`; found once, used at each
+            event.
+        seed: See `fresh_weights`.
+        event: See `fresh_weights`.
     """
-    layers = drawable_layers(model)
-    for position, layer in enumerate(layers):
-        if layer.weights and not isinstance(layer, keras.layers.Normalization):
-            yield layer, _fresh_pairs(layer, (seed, event, position))
+    for position, recipe in enumerate(recipes):
+        yield from recipe.draws((seed, event, position))
 
 
-def drawable_layers(model):
-    """The layers that are re-drawn whole: nested models opened, each layer once."""
-    if not model.built:
+def _first(model, first_weights):
+    shapes = [tuple(v.shape) for v in model.weights]
+    given = [] if first_weights is None else [value.shape for value in first_weights]
+    if shapes != given:
         raise ValueError(
-            "`model` must be built before its weights can be re-initialized: give "
-            "it an `Input`, or call it once. "
-            f"Received: model={model.name!r}, which has no weights yet."
+            "`first_weights` must be the `model.get_weights()` to return to, arrays of "
+            f"shapes {shapes}. Received: shapes {given}"
         )
-    layers = list({id(layer): layer for layer in _leaves(model)}.values())
-    known = {id(v) for layer in layers for v in layer.weights}
-    own = [v.path for v in model.weights if id(v) not in known]
-    if own:
-        raise ValueError(
-            "Weights must belong to a layer, so that they can be drawn as that "
-            f"layer would. Received: model={model.name!r} with weights of its own, "
-            f"{own}; move them into a `keras.layers.Layer`."
-        )
-    return layers
+    pairs = zip(model.weights, first_weights, strict=True)
+    return {id(variable): value for variable, value in pairs}
 
 
-def _leaves(model):
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _leaves(layer)
-        else:
-            yield layer
-
-
-def _fresh_pairs(layer, entropy):
-    rng = np.random.default_rng(entropy)
-    with _python_random_seeded(int(rng.integers(2**31))):
-        sibling = _sibling(layer, rng)
-    old = layer.weights
-    if [v.shape for v in old] != [v.shape for v in sibling.weights]:
-        raise ValueError(_cannot(layer, "its rebuilt weights have other shapes"))
-    return [
-        (variable, keras.ops.convert_to_numpy(new))
-        for variable, new in zip(old, sibling.weights, strict=True)
-    ]
-
-
-def _sibling(layer, rng):
-    try:
-        sibling = type(layer).from_config(_reseeded(layer.get_config(), rng))
-        if not sibling.built:
-            sibling.build_from_config(layer.get_build_config())
-    except Exception as error:
-        raise ValueError(_cannot(layer, repr(error))) from error
-    return sibling
-
-
-def _cannot(layer, reason):
-    return (
-        f"Layer {layer.name!r} ({type(layer).__name__}) cannot be rebuilt from its "
-        f"configuration, so no fresh weights can be drawn for it: {reason}. Give it "
-        "a `get_config()` that returns its constructor's arguments and a `build()` "
-        "that makes all its weights."
-    )
-
-
-def _reseeded(config, rng):
-    """A copy of a layer's config in which every integer seed is a new one."""
-    if isinstance(config, dict):
-        return {
-            key: int(rng.integers(2**31))
-            if key == "seed" and isinstance(value, int)
-            else _reseeded(value, rng)
-            for key, value in config.items()
-        }
-    if isinstance(config, (list, tuple)):
-        return type(config)(_reseeded(value, rng) for value in config)
-    return config
-
-
-@contextlib.contextmanager
-def _python_random_seeded(seed):
-    """Keras draws the seeds that are not given from Python's global generator."""
-    state = random.getstate()
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(state)
-
-
-def _chosen(model, layers):
-    known = drawable_layers(model)
-    by_name = {layer.name: layer for layer in known}
-    chosen = [by_name.get(layer, layer) for layer in layers]
-    ids = {id(layer) for layer in known}
-    unknown = [layer for layer in chosen if id(layer) not in ids]
-    if unknown:
-        raise ValueError(
-            f"`layers` must be layers of the model, or their names {sorted(by_name)}. "
-            f"Received: {unknown}"
-        )
-    return {id(layer) for layer in chosen}
+def _variables(model, layers):
+    """The ids of the weights of the given layers."""
+    known = model._flatten_layers(include_self=False)
+    known = list({id(layer): layer for layer in known}.values())
+    by_name = collections.defaultdict(list)
+    for layer in known:
+        by_name[layer.name].append(layer)
+    ids = set()
+    for one in layers:
+        found = by_name.get(one, []) if isinstance(one, str) else [one]
+        if len(found) != 1 or all(found[0] is not layer for layer in known):
+            raise ValueError(
+                "`layers` must be layers of the model, or names of exactly one layer, "
+                f"of {sorted(by_name)}. Received: {one!r}, which {len(found)} have"
+            )
+        ids.update(id(v) for v in found[0].weights)
+    return ids

@@ -1,82 +1,199 @@
-"""Fresh optimizer state, and the paper's weight decay."""
+"""Optimizer state after a re-initialization: fresh, kept, or fresh in part."""
+
+import functools
 
 import keras
 
+# Their update of a variable does not depend on the number of steps taken.
+STEPLESS = (
+    keras.optimizers.SGD,
+    keras.optimizers.RMSprop,
+    keras.optimizers.Adagrad,
+    keras.optimizers.Adadelta,
+    keras.optimizers.Ftrl,
+    keras.optimizers.Lion,
+)
 
-def reset_optimizer(optimizer, variables):
-    """Gives an optimizer the state of a new one, at the same learning rate.
 
-    Moments, accumulators, the step count (with it learning-rate schedules and bias
-    correction) and the loss scale start again; the numbers are copied from a newly
-    built optimizer, since not all of them start at zero.
+def reset_optimizer(optimizer, variables=None):
+    """Gives an optimizer, or its state of some variables, the state of a new one.
+
+    As a whole, moments, accumulators, the step count (with it learning-rate schedules
+    and bias correction) and the loss scale start again; the learning rate stays. The
+    numbers are those of a newly built optimizer: not all of them start at zero.
+    With `variables`, moments and accumulators of these alone start again, and their
+    moving average (`use_ema`) at their present values; steps and schedules run on.
 
     Args:
         optimizer: A `keras.optimizers.Optimizer`; one that has not been built has
             no state yet and is left alone.
-        variables: The trainable variables that it was built with.
+        variables: List of variables, or `None` for the whole optimizer.
+
+    Raises:
+        ValueError: If `variables` are given and the optimizer corrects its moments by
+            one step count for all, as Adam does: see `per_variable_steps`.
 
     Example:
 
     >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
     >>> model.compile(keras.optimizers.Adam(0.01), loss="mse")
     >>> _ = model.fit(np.ones((4, 3)), np.ones((4, 1)), verbose=0)
-    >>> reset_optimizer(model.optimizer, model.trainable_variables)
+    >>> reset_optimizer(model.optimizer)
     >>> int(model.optimizer.iterations)
     0
     """
-    if not optimizer.built:
+    if variables is not None:
+        check_partial_reset(optimizer)
+        for part in _parts(optimizer):
+            _reset_slots(part, variables)
+            restart_averages(part, variables)
         return
-    fresh = type(optimizer).from_config(optimizer.get_config())
-    fresh.build(variables)
-    for old, new in zip(optimizer.variables, fresh.variables, strict=True):
-        # Through NumPy: two variables must not share a buffer on JAX.
-        old.assign(keras.ops.convert_to_numpy(new))
+    for part in _parts(optimizer):
+        fresh = type(part).from_config(part.get_config())
+        fresh.build(part._trainable_variables)
+        for old, new in zip(part.variables, fresh.variables, strict=True):
+            _copy(new, old)
+    optimizer._iterations.assign(0)
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) and optimizer.built:
+        optimizer.step_counter.assign(0)
+        optimizer.dynamic_scale.assign(optimizer.initial_scale)
 
 
-def add_weight_decay(model, weight_decay):
-    """Adds `weight_decay / 2 * ||w||^2` of every trainable weight to the loss.
+def restart_averages(optimizer, variables):
+    """Sets the moving averages (`use_ema`) of variables to their present values.
 
-    The gradient gains `weight_decay * w` before momentum sees it: the weight decay
-    of PyTorch's SGD and of Zaidi et al. (2022), BatchNorm's scale and offset
-    included. Keras' `SGD(weight_decay=...)` is decoupled instead (w loses
-    `learning_rate * weight_decay * w` a step, past the momentum) and therefore
-    about `1 / (1 - momentum)` times weaker for the same number.
+    An average of the past would put back what was re-initialized.
+    """
+    for part in _parts(optimizer):
+        if part.use_ema:
+            averages = part._model_variables_moving_average
+            for i in _indices(part, variables):
+                _copy(part._trainable_variables[i], averages[i])
+
+
+def check_partial_reset(optimizer):
+    """A `ValueError` unless the state of single variables can start again."""
+    for part in _parts(optimizer, built=False):
+        if not isinstance(part, (*STEPLESS, PerVariableSteps)):
+            raise ValueError(
+                "`optimizer` must count the steps of each variable by itself, for the "
+                "state of some of them to start again: its step count corrects the "
+                "moments, and the next step would be too large. Use "
+                f"`keras_reinit.per_variable_steps(...)`. Received: {part}"
+            )
+
+
+def per_variable_steps(optimizer):
+    """Lets an optimizer count the steps of each variable by itself.
+
+    The bias correction of Adam and its kin divides by one step count. A variable
+    whose moments start again amid a training then makes a first step several times
+    too large (4.3 times in Adam). Here such a variable begins at step 1. As long as
+    nothing is reset, the updates are exactly those of the optimizer itself; schedules
+    follow the whole count.
 
     Args:
-        model: A built `keras.Model`; call this before the first training step.
-        weight_decay: Float >= 0; 0 removes a penalty that this function added.
+        optimizer: A new `keras.optimizers.Optimizer`: `Adam`, `AdamW`, `Adamax`,
+            `Lamb`, `Adafactor`, `Muon`, ...; not `Nadam`, whose momentum schedule is
+            one product for all, and no wrapper (wrap the optimizer inside of it).
 
-    The penalty is not part of a saved model: call this again after `load_model`.
+    Returns:
+        An optimizer of the same configuration.
 
     Raises:
-        ValueError: If `weight_decay` is negative, or a weight has a regularizer of
-            its own already.
+        ValueError: For an optimizer that cannot count so, or has been built.
 
     Example:
 
-    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-    >>> add_weight_decay(model, 5e-4)
-    >>> len(model.losses)
-    2
+    >>> optimizer = per_variable_steps(keras.optimizers.Adam(0.01))
+    >>> isinstance(optimizer, keras.optimizers.Adam)
+    True
     """
-    if not weight_decay >= 0:
+    wraps = hasattr(optimizer, "inner_optimizer") or hasattr(optimizer, "optimizers")
+    if wraps or isinstance(optimizer, keras.optimizers.Nadam) or optimizer.built:
         raise ValueError(
-            f"`weight_decay` must be >= 0. Received: weight_decay={weight_decay!r}"
+            "`optimizer` must be a new one, neither `Nadam` nor a wrapper. "
+            f"Received: {optimizer}, built={optimizer.built}"
         )
-    own = [
-        variable.path
-        for variable in model.trainable_variables
-        if not isinstance(variable.regularizer, (WeightDecay, type(None)))
-    ]
-    if own:
-        raise ValueError(
-            "`model` must have no regularizers of its own where weight decay is added. "
-            f"Received: regularized weights {own}"
-        )
-    penalty = WeightDecay(weight_decay / 2) if weight_decay else None
-    for variable in model.trainable_variables:
-        variable.regularizer = penalty
+    return _with_steps(type(optimizer)).from_config(optimizer.get_config())
 
 
-class WeightDecay(keras.regularizers.L2):
-    """The penalty of `add_weight_decay`, to tell it from a layer's own."""
+class PerVariableSteps:
+    """Mixin for an optimizer whose `iterations` are those of the variable at hand."""
+
+    _first_step = None
+
+    def build(self, variables):
+        super().build(variables)
+        self.first_steps = [
+            self.add_variable((), dtype="int", name=f"first_step_{i}")
+            for i in range(len(variables))
+        ]
+
+    @property
+    def iterations(self):
+        steps = super().iterations
+        return steps if self._first_step is None else steps - self._first_step
+
+    def update_step(self, gradient, variable, learning_rate):
+        first = self.first_steps[self._get_variable_index(variable)]
+        # Past Keras' tracking of attributes: this is no state.
+        object.__setattr__(self, "_first_step", keras.ops.convert_to_tensor(first))
+        try:
+            super().update_step(gradient, variable, learning_rate)
+        finally:
+            object.__setattr__(self, "_first_step", None)
+
+
+@functools.cache
+def _with_steps(cls):
+    new = type(f"PerVariableSteps{cls.__name__}", (PerVariableSteps, cls), {})
+    new.__module__ = __name__
+    return keras.saving.register_keras_serializable("keras_reinit")(new)
+
+
+# Known by name, so that a saved model finds them.
+for _cls in ("Adam", "AdamW", "Adamax", "Lamb", "Adafactor"):
+    _with_steps(getattr(keras.optimizers, _cls))
+
+
+def _parts(optimizer, built=True):
+    """The optimizers that hold state, inside of wrappers."""
+    inner = getattr(optimizer, "inner_optimizer", None)
+    if inner is not None:
+        return _parts(inner, built)
+    parts = getattr(optimizer, "optimizers", [optimizer])
+    return [part for part in parts if part.built or not built]
+
+
+def _indices(part, variables):
+    chosen = {id(v) for v in variables}
+    return [i for i, v in enumerate(part._trainable_variables) if id(v) in chosen]
+
+
+def _reset_slots(part, variables):
+    """Copies the slots of some variables from a new optimizer of these alone."""
+    indices = _indices(part, variables)
+    if not indices:
+        return
+    known = part._trainable_variables
+    fresh = type(part).from_config(part.get_config())
+    fresh.build([known[i] for i in indices])
+    for name, slots in vars(part).items():
+        if not isinstance(slots, list) or name in (
+            "_variables",
+            "_trainable_variables",
+        ):
+            continue
+        if len(slots) == len(known):  # One slot a variable; some have none.
+            for i, new in zip(indices, vars(fresh)[name], strict=True):
+                if slots[i] is not None:
+                    _copy(new, slots[i])
+    if isinstance(part, PerVariableSteps):
+        for i in indices:
+            _copy(part.iterations, part.first_steps[i])
+
+
+def _copy(new, old):
+    # Through NumPy: two variables must not share a buffer on JAX.
+    old.assign(keras.ops.convert_to_numpy(new))

@@ -1,11 +1,69 @@
-"""WHEN: the stages of a training at a fixed budget of epochs."""
+"""WHEN: the stages of a training at a fixed budget of epochs or of steps."""
 
 import dataclasses
 import operator
 
+import keras
 
+
+class _EqualStages:
+    """What both units share: `total` units, cut into `stages` equal parts."""
+
+    def __post_init__(self):
+        unit = self.unit
+        for name, low, high in ((unit, 1, None), ("stages", 1, self.total)):
+            value = getattr(self, name)
+            if not _is_integer_between(value, low, high):
+                limit = f"in [1, {unit}={high}]" if high else ">= 1"
+                raise ValueError(
+                    f"`{name}` must be an integer {limit}. Received: {name}={value!r}"
+                )
+
+    @property
+    def total(self):
+        """Integer, the whole budget."""
+        return getattr(self, self.unit)
+
+    @property
+    def starts(self):
+        """Tuple of where the stages begin; the first is 0."""
+        return tuple(self.total * i // self.stages for i in range(self.stages))
+
+    @property
+    def ends(self):
+        """Tuple of the last epoch (or step) of each stage."""
+        return tuple(start - 1 for start in (*self.starts[1:], self.total))
+
+    def stage(self, at):
+        """The 0-based stage that an epoch (or step) belongs to, both 0-based."""
+        return sum(at >= start for start in self.starts[1:])
+
+    def event(self, at, previous=None):
+        """The stage that a re-initialization right before `at` opens, or None.
+
+        A pure function: nothing has to be restored on resume.
+
+        Args:
+            at: Integer, the epoch (or step) that begins.
+            previous: Integer, the one that began last, where that is not `at - 1`:
+                with `steps_per_execution > 1` a stage begins with the first
+                execution at or after its start.
+        """
+        previous = at - 1 if previous is None else previous
+        stage = self.stage(at)
+        return stage if stage > self.stage(previous) else None
+
+    def get_config(self):
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable("keras_reinit")
 @dataclasses.dataclass(frozen=True)
-class Stages:
+class Stages(_EqualStages):
     """A fixed budget of epochs, cut into equal stages.
 
     Re-initialization happens between stages, so `stages - 1` times and never
@@ -32,45 +90,41 @@ class Stages:
 
     epochs: int
     stages: int
-
-    def __post_init__(self):
-        for name, low, high in (
-            ("epochs", 1, None),
-            ("stages", 1, self.epochs),
-        ):
-            value = getattr(self, name)
-            if not _is_integer_between(value, low, high):
-                limit = f"in [1, epochs={high}]" if high else ">= 1"
-                raise ValueError(
-                    f"`{name}` must be an integer {limit}. Received: {name}={value!r}"
-                )
-
-    @property
-    def starts(self):
-        """Tuple of the epochs at which the stages begin; the first is 0."""
-        return tuple(self.epochs * i // self.stages for i in range(self.stages))
-
-    @property
-    def ends(self):
-        """Tuple of the last epoch of each stage."""
-        return tuple(start - 1 for start in (*self.starts[1:], self.epochs))
+    unit = "epochs"
 
     @property
     def stage_epochs(self):
         """Integer, the epochs of the longest stage (which is the last one)."""
         return -(-self.epochs // self.stages)
 
-    def stage(self, epoch):
-        """The 0-based stage that `epoch` (0-based, as in Keras) belongs to."""
-        return sum(epoch >= start for start in self.starts[1:])
 
-    def event(self, epoch):
-        """The stage that a re-initialization at the begin of `epoch` opens, or None.
+@keras.saving.register_keras_serializable("keras_reinit")
+@dataclasses.dataclass(frozen=True)
+class StepStages(_EqualStages):
+    """A fixed budget of training steps (batches), cut into equal stages.
 
-        A pure function of the epoch: nothing has to be restored on resume.
-        """
-        stage = self.stage(epoch)
-        return stage if stage > 0 and epoch == self.starts[stage] else None
+    For long epochs, or stages that do not end with one. As `Stages` otherwise. `fit`
+    must know its steps per epoch: a generator needs `steps_per_epoch`.
+
+    Args:
+        steps: Integer >= 1, the total budget.
+        stages: Integer in [1, steps].
+
+    Raises:
+        ValueError: If either number is out of its range.
+
+    Example:
+
+    >>> schedule = StepStages(steps=1000, stages=4)
+    >>> schedule.starts
+    (0, 250, 500, 750)
+    >>> schedule.event(252, previous=248)
+    1
+    """
+
+    steps: int
+    stages: int
+    unit = "steps"
 
 
 def _is_integer_between(value, low, high):

@@ -16,7 +16,7 @@ from keras_reinit import data, models
 from keras_reinit.blocks import add_block_normalization, blocks
 from keras_reinit.distillation import BornAgain
 from keras_reinit.fresh import reinitialize
-from keras_reinit.optimizers import add_weight_decay
+from keras_reinit.weight_decay import add_weight_decay
 
 
 def run(config, folder=None):

@@ -152,5 +152,5 @@ def test_weights_of_the_model_itself_are_an_error():
 
     model = Own()
     model(np.ones((1, 2)))
-    with pytest.raises(ValueError, match="weights of its own"):
+    with pytest.raises(ValueError, match="own weights"):
         fresh_weights(model, seed=0)

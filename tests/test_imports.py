@@ -11,14 +11,18 @@ ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = ROOT / "keras_reinit"
 
 # Lowest floor first; a module may import from lower floors only, or from its own room.
+# fmt: off
 FLOORS = (
-    ("schedules", "block_normalization", "fresh", "optimizers", "results"),
-    ("blocks", "callback", "data", "verdict"),
+    ("schedules", "block_normalization", "recipes", "optimizers", "weight_decay",
+     "callback_order", "results"),
+    ("fresh", "blocks", "data", "verdict"),
+    ("callback",),
     ("methods", "models", "distillation", "plots"),
     ("config", "report"),
     ("training",),
     ("study",),
 )
+# fmt: on
 HEAVY = {
     "matplotlib": {"plots.py"},
     "jinja2": {"report.py"},

@@ -30,7 +30,7 @@ def test_the_next_steps_are_those_of_a_new_optimizer(make):
     old = make()
     variable = step_from(old, np.ones(3, "float32"), gradients[:5])
     variable.assign(np.ones(3))
-    reset_optimizer(old, [variable])
+    reset_optimizer(old)
     assert float(old.learning_rate) == float(make().learning_rate)
     for gradient in gradients[5:]:
         old.apply([keras.ops.convert_to_tensor(gradient)], [variable])
@@ -40,7 +40,7 @@ def test_the_next_steps_are_those_of_a_new_optimizer(make):
 
 def test_an_unbuilt_optimizer_is_left_alone():
     optimizer = keras.optimizers.SGD(0.1)
-    reset_optimizer(optimizer, [keras.Variable(np.ones(2))])
+    reset_optimizer(optimizer)
     assert not optimizer.built
 
 

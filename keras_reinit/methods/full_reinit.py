@@ -8,9 +8,12 @@ epochs, where each stage learns from the network of the stage before: see
 `keras_reinit.BornAgain`.
 """
 
+import keras
+
 from keras_reinit.callback import Reinitialize
 
 
+@keras.saving.register_keras_serializable("keras_reinit")
 class FullReinit(Reinitialize):
     """Replaces all weights by fresh ones at the begin of each stage but the first.
 
@@ -28,5 +31,5 @@ class FullReinit(Reinitialize):
     """
 
     def rule(self, stage, variable, fresh):
-        """Returns `fresh`."""
-        return fresh
+        """Returns the fresh draw."""
+        return fresh()

@@ -41,6 +41,7 @@ def rescale(weight, norm):
     return weight * (norm / current)
 
 
+@keras.saving.register_keras_serializable("keras_reinit")
 class LayerwiseReinit(Reinitialize):
     """Re-initializes a model block by block, bottom-up.
 
@@ -55,8 +56,8 @@ class LayerwiseReinit(Reinitialize):
         rescale: Whether to rescale kept weights to their norm at initialization,
             which is the norm when training began.
         normalize: Whether to normalize the output of the last kept block.
-        optimizer_state: `"fresh"` or `"keep"`.
-        seed: Integer >= 0, or `None` for one from Python's generator.
+        **kwargs: As in `keras_reinit.Reinitialize`: `optimizer_state`, `seed`,
+            `initializers`.
 
     Raises:
         ValueError: When training begins, if `normalize` is true and the model has
@@ -75,25 +76,17 @@ class LayerwiseReinit(Reinitialize):
     """
 
     def __init__(
-        self,
-        schedule,
-        num_blocks=None,
-        *,
-        rescale=True,
-        normalize=True,
-        optimizer_state="fresh",
-        seed=None,
+        self, schedule, num_blocks=None, *, rescale=True, normalize=True, **kwargs
     ):
-        super().__init__(schedule, optimizer_state=optimizer_state, seed=seed)
+        super().__init__(schedule, **kwargs)
         self.num_blocks = num_blocks
         self.rescale = rescale
         self.normalize = normalize
         self._norms = None
 
-    def on_train_begin(self, logs=None):
-        super().on_train_begin(logs)
-        found = blocks(self.network, self.num_blocks)
-        if self.normalize and not _ends_are_normalized(found):
+    def prepare(self):
+        super().prepare()
+        if self.normalize and not _ends_are_normalized(self._blocks()):
             raise ValueError(
                 "`model` must have a BlockNormalization layer after each block: "
                 "use `model = keras_reinit.add_block_normalization(model)` before "
@@ -108,23 +101,40 @@ class LayerwiseReinit(Reinitialize):
             self._norms = self._norms_at_begin
         super().on_epoch_begin(epoch, logs)
 
-    def _reinitialize(self, stage):
-        found = blocks(self.network, self.num_blocks)
-        count = kept_blocks(stage, self.schedule.stages, len(found))
-        kept = [layer for block in found[:count] for layer in block.layers]
+    def changes(self, stage):
+        kept = [layer for block in self._kept_blocks(stage) for layer in block.layers]
         self._kept = {id(v) for layer in kept for v in layer.weights}
-        super()._reinitialize(stage)
+        return super().changes(stage)
+
+    def _reinitialize(self, stage):
+        changed = super()._reinitialize(stage)
         if self.normalize:
-            found[count - 1].output_layer.measure_next_batch()
+            self._kept_blocks(stage)[-1].output_layer.measure_next_batch()
+        return changed
+
+    def _blocks(self):
+        return blocks(self.network, self.num_blocks)
+
+    def _kept_blocks(self, stage):
+        found = self._blocks()
+        return found[: kept_blocks(stage, self.schedule.stages, len(found))]
 
     def rule(self, stage, variable, fresh):
         """Keeps and rescales the lower blocks; what is above starts fresh."""
         if id(variable) not in self._kept:
-            return fresh
+            return fresh()
         if not (self.rescale and variable.trainable):
             return None
         weight = keras.ops.convert_to_numpy(variable)
         return rescale(weight, self._norms[variable.path])
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_blocks": self.num_blocks,
+            "rescale": self.rescale,
+            "normalize": self.normalize,
+        }
 
 
 def _ends_are_normalized(found):

@@ -11,6 +11,8 @@ weight norms in the paper's Figure 6 fit no other choice: the scale goes 1 -> 0.
 BatchNorm's moving mean and variance, start fresh.
 """
 
+import keras
+
 from keras_reinit.callback import Reinitialize
 
 
@@ -19,6 +21,7 @@ def shrink_perturb(weight, fresh, shrink, perturb):
     return shrink * weight + perturb * fresh
 
 
+@keras.saving.register_keras_serializable("keras_reinit")
 class ShrinkPerturb(Reinitialize):
     """Shrinks the weights and perturbs them by a fresh draw at each stage.
 
@@ -28,8 +31,8 @@ class ShrinkPerturb(Reinitialize):
             With `perturb=1`, 0 is a full re-initialization.
         perturb: Float in [0, 1], the share of the fresh weight that is added.
             With `shrink=1`, 0 leaves the weights as they are.
-        optimizer_state: `"fresh"` or `"keep"`.
-        seed: Integer >= 0, or `None` for one from Python's generator.
+        **kwargs: As in `keras_reinit.Reinitialize`: `optimizer_state`, `seed`,
+            `initializers`.
 
     Raises:
         ValueError: For an argument out of its range.
@@ -43,10 +46,8 @@ class ShrinkPerturb(Reinitialize):
     ...     np.ones((8, 3)), np.ones((8, 1)), epochs=4, callbacks=[callback], verbose=0)
     """
 
-    def __init__(
-        self, schedule, shrink=0.4, perturb=0.1, *, optimizer_state="fresh", seed=None
-    ):
-        super().__init__(schedule, optimizer_state=optimizer_state, seed=seed)
+    def __init__(self, schedule, shrink=0.4, perturb=0.1, **kwargs):
+        super().__init__(schedule, **kwargs)
         for name, value in (("shrink", shrink), ("perturb", perturb)):
             if not 0 <= value <= 1:
                 raise ValueError(
@@ -57,6 +58,15 @@ class ShrinkPerturb(Reinitialize):
 
     def rule(self, stage, variable, fresh):
         """Mixes trained weights; what is not trained starts fresh."""
+        if (self.shrink, self.perturb) == (1, 0):
+            return None  # Nothing happens, to statistics neither.
         if not variable.trainable:
-            return fresh
-        return shrink_perturb(variable, fresh, self.shrink, self.perturb)
+            return fresh()
+        return shrink_perturb(variable, fresh(), self.shrink, self.perturb)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "shrink": self.shrink,
+            "perturb": self.perturb,
+        }

@@ -6,9 +6,12 @@ schedule. Use it with a schedule that spans one stage, such as
 `keras.optimizers.schedules.CosineDecay(0.1, schedule.stage_epochs * steps)`.
 """
 
+import keras
+
 from keras_reinit.callback import Reinitialize
 
 
+@keras.saving.register_keras_serializable("keras_reinit")
 class WarmRestart(Reinitialize):
     """Restarts optimizer state and learning-rate schedule at each stage.
 
@@ -26,3 +29,7 @@ class WarmRestart(Reinitialize):
 
     def __init__(self, schedule, *, optimizer_state="fresh"):
         super().__init__(schedule, optimizer_state=optimizer_state, seed=0)
+
+    def get_config(self):
+        config = super().get_config()
+        return {name: config[name] for name in ("schedule", "optimizer_state")}
