@@ -12,6 +12,7 @@ from keras_reinit.methods import (
     WarmRestart,
 )
 from keras_reinit.optimizers import per_variable_steps, reset_optimizer
+from keras_reinit.planning import plan
 from keras_reinit.schedules import Stages, StepStages
 from keras_reinit.weight_decay import add_weight_decay
 
@@ -34,6 +35,7 @@ __all__ = [
     "blocks",
     "fresh_weights",
     "per_variable_steps",
+    "plan",
     "reinitialize",
     "reset_optimizer",
 ]

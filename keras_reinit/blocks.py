@@ -3,17 +3,21 @@
 import collections
 import dataclasses
 import itertools
+import re
 
 import keras
 
 from keras_reinit.block_normalization import BlockNormalization
+from keras_reinit.layer_graph import cells, cut_at, nodes_in_order, segments
 
-MERGES = (
-    keras.layers.Add,
-    keras.layers.Average,
-    keras.layers.Concatenate,
-    keras.layers.Maximum,
-    keras.layers.Multiply,
+# Layers and operations alike: a `+` of two tensors is an `Add`, too.
+MERGES = ("Add", "Average", "Concatenate", "Maximum", "Multiply")
+
+# How published architectures name the layers of one block: a help where a block
+# without a residual connection looks like several.
+BLOCK_NAMES = re.compile(
+    r"(conv\d+_block\d+|(?:\w+_stage_\d+_)?block_?\d+[a-z]?|expanded_conv(?:_\d+)?"
+    r"|conv_(?:dw|pw)_(?P<pair>\d+))(?=_|$)"
 )
 
 
@@ -22,7 +26,8 @@ class Block:
     """Consecutive layers of a model; data leaves them through the last one only.
 
     Attributes:
-        layers: Tuple of `keras.layers.Layer`, in the order of the data flow.
+        layers: Tuple of `keras.layers.Layer`, in the order of the data flow; a
+            `keras.ops` operation on tensors, such as `+`, is among them.
     """
 
     layers: tuple
@@ -33,31 +38,41 @@ class Block:
         return self.layers[-1]
 
     @property
+    def weights(self):
+        """List of the variables of its layers."""
+        return [v for layer in self.layers for v in getattr(layer, "weights", [])]
+
+    @property
     def name(self):
         """The name of the block's last layer."""
         return self.output_layer.name
 
 
-def blocks(model, num_blocks=None):
+def blocks(model, num_blocks=None, ends=None):
     """Finds the blocks of a model, from its input up, on its layer graph.
 
     A block ends at a layer that all data passes (so a residual block is one block,
     whatever its layers are called) and holds at least one kernel, with the
-    normalization, activation and pooling that belong to it. What follows the last
-    block, with the output layer, is the head; it is in no block. In a model with
-    `BlockNormalization` layers, the blocks are what they end.
+    normalization, activation and pooling that belong to it. Neighbours whose names
+    say that they are one block (`block2_conv1`, `block2_conv2`) are one. Where each
+    part takes the results of the two before, as in NASNet, a block is such a cell.
+    What follows the last block, with the output layer, is the head; it is in no
+    block. In a model with `BlockNormalization` layers, the blocks are what they end.
 
     Args:
         model: A Functional or Sequential `keras.Model`.
         num_blocks: Integer in [1, number of blocks], to join neighbours to this many
             blocks (sizes differ by at most one, smaller first: nine blocks of
             ResNet-18 become stem and four stages). `None` keeps them all.
+        ends: Names of the layers that end the blocks, bottom up, in place of what
+            would be found.
 
     Returns:
         Tuple of `Block`, bottom up.
 
     Raises:
-        ValueError: If the model has no layer graph, no block, or too few of them.
+        ValueError: If the model has no layer graph, no block, or too few of them, or
+            `ends` are no layers of it in the order of the data flow.
 
     Example:
 
@@ -67,11 +82,11 @@ def blocks(model, num_blocks=None):
     >>> [[layer.name for layer in block.layers] for block in blocks(model)]
     [['hidden', 'relu']]
     """
-    groups = _groups(model, num_blocks)
+    groups = _groups(model, num_blocks, ends)
     return tuple(Block(tuple(n.operation for n in group)) for group in groups)
 
 
-def add_block_normalization(model, num_blocks=None):
+def add_block_normalization(model, num_blocks=None, ends=None):
     """Puts a `BlockNormalization`, so far the identity, after each block of a model.
 
     A graph cannot be edited while it trains; this gives the normalization of
@@ -80,6 +95,7 @@ def add_block_normalization(model, num_blocks=None):
     Args:
         model: A built Functional or Sequential `keras.Model`.
         num_blocks: As in `blocks`.
+        ends: As in `blocks`.
 
     Returns:
         A new, uncompiled `keras.Model` that computes the same function with the
@@ -93,16 +109,16 @@ def add_block_normalization(model, num_blocks=None):
     >>> [layer.name for layer in add_block_normalization(model).layers][-2:]
     ['block_normalization_1', 'head']
     """
-    groups = _groups(model, num_blocks)
-    nodes = _nodes_in_order(model)
+    groups = _groups(model, num_blocks, ends)
+    nodes = nodes_in_order(model)
     # Of a layer that is called several times, only the call that ends a block counts.
-    ends = {_call(nodes, group[-1]): i for i, group in enumerate(groups, 1)}
+    marks = {_call(nodes, group[-1]): i for i, group in enumerate(groups, 1)}
     calls = collections.Counter()
 
     def call(layer, *args, **kwargs):
         outputs = layer(*args, **kwargs)
         calls[layer.name] += 1
-        end = ends.get((layer.name, calls[layer.name]))
+        end = marks.get((layer.name, calls[layer.name]))
         if end is None:
             return outputs
         return BlockNormalization(name=f"block_normalization_{end}")(outputs)
@@ -113,9 +129,11 @@ def add_block_normalization(model, num_blocks=None):
     )
 
 
-def _groups(model, num_blocks):
+def _groups(model, num_blocks, ends=None):
     """The nodes of each block."""
-    nodes = _nodes_in_order(model)
+    nodes = nodes_in_order(model)
+    if ends is not None:
+        return _joined(model, _split_at_ends(nodes, ends)[:-1], num_blocks)
     marked = any(isinstance(node.operation, BlockNormalization) for node in nodes)
     groups = _split_at_marks(nodes) if marked else _split_at_kernels(nodes)
     return _joined(model, groups[:-1], num_blocks)
@@ -127,57 +145,9 @@ def _call(nodes, node):
     return node.operation.name, same.index(node) + 1
 
 
-def _nodes_in_order(model):
-    """The calls of layers that lead to the model's output, producers first."""
-    if not getattr(model, "outputs", None):
-        raise ValueError(
-            "`model` must be a built Functional or Sequential model, so that its "
-            f"blocks can be read off its layer graph. Received: model={model!r}"
-        )
-    order, seen = [], set()
-    stack = [(_node(tensor), False) for tensor in model.outputs]
-    while stack:
-        node, entered = stack.pop()
-        if entered:
-            order.append(node)
-        elif id(node) not in seen:
-            seen.add(id(node))
-            stack.append((node, True))
-            stack.extend((_node(t), False) for t in _inputs(node))
-    return [node for node in order if not node.is_input]
-
-
-def _node(tensor):
-    layer, index, _ = tensor._keras_history
-    return layer._inbound_nodes[index]
-
-
-def _inputs(node):
-    return [] if node.is_input else node.input_tensors
-
-
-def _segments(nodes):
-    """Cuts the graph wherever no edge jumps over a node: all data passes there."""
-    position = {id(node): i for i, node in enumerate(nodes)}
-    segments, current, reach = [], [], 0
-    last_use = [0] * len(nodes)
-    for i, node in enumerate(nodes):
-        for tensor in _inputs(node):
-            producer = position.get(id(_node(tensor)))
-            if producer is not None:
-                last_use[producer] = i
-    for i, node in enumerate(nodes):
-        current.append(node)
-        if reach <= i:
-            segments.append(current)
-            current = []
-        reach = max(reach, last_use[i])
-    return segments + ([current] if current else [])
-
-
 def _split_at_kernels(nodes):
     groups, waiting, previous = [], [], None
-    for segment in _segments(nodes):
+    for segment in _segments_or_cells(nodes):
         if any(_has_kernel(node.operation) for node in segment):
             groups.append(waiting + segment)
             waiting = []
@@ -188,6 +158,46 @@ def _split_at_kernels(nodes):
         previous = segment[-1].operation
     if groups:
         groups[-1] += waiting
+    return _joined_by_name(groups)
+
+
+def _segments_or_cells(nodes):
+    kernels = sum(_has_kernel(node.operation) for node in nodes)
+    for segment in segments(nodes):
+        inside = sum(_has_kernel(node.operation) for node in segment)
+        # Hardly any place that all data passes: more than one tensor is carried on.
+        yield from cells(segment) if inside > max(20, kernels / 2) else [segment]
+
+
+def _joined_by_name(groups):
+    """Joins neighbours of one block by name; the last group, the head, stays."""
+    found = []
+    for group in groups[:-1]:
+        name = _block_name(group)
+        if found and name is not None and name == _block_name(found[-1]):
+            found[-1] += group
+        else:
+            found.append(group)
+    return found + groups[-1:]
+
+
+def _block_name(group):
+    """What the names of all layers with kernels in a group agree on, or None."""
+    names = [n.operation.name for n in group if _has_kernel(n.operation)]
+    matches = [BLOCK_NAMES.match(name) for name in names]
+    found = {m and (m["pair"] or m[1]) for m in matches}
+    return found.pop() if len(found) == 1 else None
+
+
+def _split_at_ends(nodes, ends):
+    by_name = {node.operation.name: node for node in nodes}
+    unknown = [name for name in ends if name not in by_name]
+    groups = [] if unknown else cut_at(nodes, [by_name[name] for name in ends])
+    if unknown or not all(groups):
+        raise ValueError(
+            "`ends` must be names of layers below the output layer, in the order of "
+            f"the data flow, of {list(by_name)}. Received: ends={list(ends)}"
+        )
     return groups
 
 
@@ -199,7 +209,9 @@ def _opens_a_block(segment, previous):
     """
     first, last = segment[0], segment[-1]
     lowers = len(last.output_tensors[0].shape) < len(first.input_tensors[0].shape)
-    return lowers or (isinstance(previous, MERGES) and bool(first.operation.weights))
+    return lowers or (
+        type(previous).__name__ in MERGES and _has_weights(first.operation)
+    )
 
 
 def _split_at_marks(nodes):
@@ -211,8 +223,14 @@ def _split_at_marks(nodes):
     return groups
 
 
-def _has_kernel(layer):
-    return any(len(variable.shape) > 1 for variable in layer.weights)
+def _has_weights(operation):
+    return bool(getattr(operation, "weights", []))  # A `+` has none.
+
+
+def _has_kernel(operation):
+    if isinstance(operation, keras.layers.PReLU):
+        return False  # A slope for each position, of whatever rank.
+    return any(len(v.shape) > 1 for v in getattr(operation, "weights", []))
 
 
 def _joined(model, found, num_blocks):

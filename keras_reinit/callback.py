@@ -112,14 +112,17 @@ class Reinitialize(keras.callbacks.Callback):
             if 0 < stage <= self.schedule.stage(self._at)
         ]
 
-    def changes(self, stage):
-        """Yields pairs of a variable and its new value, one at a time."""
+    def outcomes(self, stage):
+        """Yields what the event that opens `stage` does, one variable at a time.
+
+        Triples of a variable, its new value (or None) and the fresh value that went
+        into it (or None). Nothing is assigned.
+        """
         frozen = _frozen(self.network)
-        for variable, fresh in fresh_draws(self._recipes, self.seed, stage):
+        for variable, draw in fresh_draws(self._recipes, self.seed, stage):
+            fresh = _Fresh(draw)
             if id(variable) not in frozen:
-                value = self.rule(stage, variable, fresh)
-                if value is not None:
-                    yield variable, value
+                yield variable, self.rule(stage, variable, fresh), fresh.value
 
     def prepare(self):
         """Finds what is needed before an event; raises if the model does not fit."""
@@ -172,9 +175,10 @@ class Reinitialize(keras.callbacks.Callback):
 
     def _reinitialize(self, stage):
         changed = []
-        for variable, value in self.changes(stage):
-            variable.assign(value)
-            changed.append(variable)
+        for variable, value, _ in self.outcomes(stage):
+            if value is not None:
+                variable.assign(value)
+                changed.append(variable)
         return changed
 
     def _steps_of_a_stage(self):
@@ -195,6 +199,18 @@ class Reinitialize(keras.callbacks.Callback):
     @classmethod
     def from_config(cls, config):
         return cls(**{k: _deserialized(value) for k, value in config.items()})
+
+
+class _Fresh:
+    """Draws when it is asked to, and remembers."""
+
+    def __init__(self, draw):
+        self.draw = draw
+        self.value = None
+
+    def __call__(self):
+        self.value = self.draw()
+        return self.value
 
 
 def _deserialized(value):

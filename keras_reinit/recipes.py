@@ -10,6 +10,7 @@ layer's initial values are more than that (an LSTM's bias), it is rebuilt in ful
 import contextlib
 import fnmatch
 import functools
+import inspect
 import random
 
 import keras
@@ -162,17 +163,24 @@ def _rebuilt(layer, entropy):
 
 
 def _sibling(layer, rng):
-    with _seeded(rng):
+    with _seeded(rng), keras.saving.custom_object_scope(_objects_of(layer)):
         sibling = type(layer).from_config(_reseeded(layer.get_config(), rng))
         if not sibling.built:
             sibling.build_from_config(layer.get_build_config())
     old, new = (
-        [(v.name, tuple(v.shape), v.dtype) for v in one.weights]
-        for one in (layer, sibling)
+        [(tuple(v.shape), v.dtype) for v in one.weights] for one in (layer, sibling)
     )
     if old != new:
         raise CannotRebuild(f"it has the weights {old}, rebuilt {new}")
     return sibling
+
+
+def _objects_of(layer):
+    """The layer's initializers, activations and so on, registered or not."""
+    layers = layer._flatten_layers()
+    found = (value for one in layers for value in vars(one).values() if callable(value))
+    objects = (v if inspect.isfunction(v) else type(v) for v in found)
+    return {v.__name__: v for v in objects if not v.__module__.startswith("keras.")}
 
 
 def _draw(initializer, variable, entropy):

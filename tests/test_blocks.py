@@ -100,3 +100,45 @@ def test_block_normalization_can_be_saved(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert names(loaded) == names(model)
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "some"),
+    [
+        (
+            "MobileNetV2",
+            19,
+            {0: "Conv1_relu", 2: "block_1_project_BN", 3: "block_2_add"},
+        ),
+        ("EfficientNetB0", 18, {1: "block1a_project_bn", 3: "block2b_add"}),
+        ("InceptionV3", 16, {5: "mixed0", 14: "mixed9", 15: "mixed10"}),
+        ("VGG16", 7, {0: "block1_pool", 4: "block5_pool", 6: "fc2"}),
+        ("NASNetMobile", 17, {1: "reduction_concat_stem_1", 3: "normal_concat_0"}),
+    ],
+)
+def test_blocks_of_published_architectures(name, count, some):
+    found = names(getattr(keras.applications, name)(weights=None, classes=10))
+    assert len(found) == count
+    assert {i: found[i] for i in some} == some
+
+
+def test_given_ends_go_before_what_would_be_found():
+    model = models.small_cnn((8, 8, 1), 10, width=4)
+    found = blocks(model, ends=["block2_pool", "block3_relu"])
+    assert [block.name for block in found] == ["block2_pool", "block3_relu"]
+    assert found[0].layers[0].name.startswith("block1")
+    for ends in (["nowhere"], ["block3_relu", "block2_pool"]):
+        with pytest.raises(ValueError, match="`ends` must be names.*Received"):
+            blocks(model, ends=ends)
+    marked = add_block_normalization(model, ends=["block2_pool", "block3_relu"])
+    assert sum(isinstance(x, BlockNormalization) for x in marked.layers) == 2
+
+
+def test_a_plus_of_tensors_is_a_merge():
+    inputs = keras.Input((4,))
+    x = layers.Dense(4, name="stem")(inputs)
+    for i in range(2):
+        x = x + layers.Dense(4, name=f"dense{i}")(layers.LayerNormalization()(x))
+    model = keras.Model(inputs, layers.Dense(2)(x))
+    assert [len(block.layers) for block in blocks(model)] == [1, 3, 3]
+    assert [len(block.weights) for block in blocks(model)] == [2, 4, 4]

@@ -1,7 +1,11 @@
 import random
+import re
+import subprocess
+import sys
 
 import keras
 import numpy as np
+import psutil
 import pytest
 from keras import layers
 
@@ -120,37 +124,218 @@ def test_chosen_layers_get_the_values_that_they_get_with_all():
         reinitialize(model, seed=0, layers=["nowhere"])
 
 
+def test_a_draw_does_not_depend_on_what_else_is_drawn():
+    model = keras.Sequential(
+        [keras.Input((4,)), layers.Dense(4), layers.Dropout(0.1), layers.Dense(4)]
+    )
+    without = keras.Sequential([keras.Input((4,)), layers.Dense(4), layers.Dense(4)])
+    for a, b in zip(
+        fresh_weights(model, seed=0), fresh_weights(without, seed=0), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_two_processes_draw_the_same():
+    code = (
+        "import keras, sys; from keras_reinit import fresh_weights;"
+        "keras.layers.Dense(3).build((None, 2)) if sys.argv[1] == '1' else None;"
+        "m = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4),"
+        "keras.layers.Reshape((1, 4)), keras.layers.LSTM(2, bias_initializer='normal')"
+        "]); print([w.tolist() for w in fresh_weights(m, seed=5, event=2)])"
+    )
+    out = [
+        subprocess.run(
+            [sys.executable, "-c", code, n], capture_output=True, text=True
+        ).stdout
+        for n in "01"
+    ]
+    assert len(out[0]) > 100 and out[0] == out[1]
+
+
+def test_rewinding_returns_to_given_weights_and_leaves_data_alone():
+    normalization = layers.Normalization()
+    normalization.adapt(np.array([[1.0], [3.0]]))
+    model = keras.Sequential([keras.Input((1,)), normalization, layers.Dense(1)])
+    first = model.get_weights()
+    normalization.adapt(np.array([[5.0], [7.0]]))
+    reinitialize(model, seed=0)
+    reinitialize(model, mode="rewind", first_weights=first)
+    np.testing.assert_array_equal(model.layers[-1].get_weights()[0], first[-2])
+    assert float(np.squeeze(normalization.mean)) == 6.0
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "name"),
+    [
+        ({"mode": "reset", "seed": 0}, "mode"),
+        ({"mode": "rewind"}, "first_weights"),
+        ({"mode": "rewind", "first_weights": [np.zeros(3)]}, "first_weights"),
+        ({}, "seed"),
+        ({"seed": 0, "initializers": {"nowhere/*": "ones"}}, "initializers"),
+    ],
+)
+def test_bad_arguments(kwargs, name):
+    with pytest.raises(ValueError, match=f"`{name}` must.*Received"):
+        reinitialize(dense_model(), **kwargs)
+
+
+def test_layers_are_chosen_at_any_depth_and_never_by_an_ambiguous_name():
+    def inner():
+        return keras.Sequential([keras.Input((4,)), layers.Dense(4, name="twin")])
+
+    one, two = inner(), inner()
+    model = keras.Sequential([keras.Input((4,)), one, two])
+    old = model.get_weights()
+    reinitialize(model, seed=0, layers=[two.layers[0]])
+    np.testing.assert_array_equal(one.get_weights()[0], old[0])
+    assert not np.array_equal(two.get_weights()[0], old[2])
+    with pytest.raises(ValueError, match="exactly one layer.*'twin', which 2 have"):
+        reinitialize(model, seed=0, layers=["twin"])
+
+
+class Counting(layers.Dense):
+    """Counts how often it is called from Python, which is when a step is traced."""
+
+    calls = 0
+
+    def call(self, inputs, training=None):
+        type(self).calls += 1
+        return super().call(inputs)
+
+
+def test_a_draw_compiles_nothing_anew(toy):
+    model = keras.Sequential([keras.Input((4,)), Counting(3)])
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(*toy, batch_size=8, verbose=0)
+    before = Counting.calls
+    reinitialize(model, seed=0)
+    model.fit(*toy, batch_size=8, verbose=0)
+    assert Counting.calls == before
+
+
+class Drawing(keras.initializers.Initializer):
+    """An initializer that uses all the global generators there are."""
+
+    def __call__(self, shape, dtype=None):
+        value = random.random() + np.random.random()
+        return value + keras.random.uniform(shape, dtype=dtype)
+
+
+def test_custom_initializers_are_seeded_too_and_move_nothing():
+    model = dense_model(kernel_initializer=Drawing())
+    keras.utils.set_random_seed(5)
+    expected = random.random(), np.random.random(), float(keras.random.uniform(()))
+    keras.utils.set_random_seed(5)
+    one, two, other = (fresh_weights(model, seed)[0] for seed in (0, 0, 1))
+    assert expected == (
+        random.random(),
+        np.random.random(),
+        float(keras.random.uniform(())),
+    )
+    np.testing.assert_array_equal(one, two)
+    assert not np.array_equal(one, other)
+
+
 class NoConfig(layers.Layer):
     def __init__(self, units):
         super().__init__(name="no_config")
         self.units = units
 
     def build(self, input_shape):
-        self.kernel = self.add_weight(shape=(input_shape[-1], self.units))
+        self.kernel = self.add_weight(shape=(input_shape[-1], self.units), name="own")
 
     def call(self, x):
         return x @ self.kernel
 
+    def get_config(self):
+        raise NotImplementedError
 
-def test_what_cannot_be_drawn_is_an_error_that_names_it():
+
+class Residual(layers.Layer):
+    """What users write: a container of layers, without a `get_config`."""
+
+    def __init__(self, dense):
+        super().__init__()
+        self.dense = dense
+        self.norm = layers.BatchNormalization()
+
+    def call(self, x):
+        return x + self.norm(self.dense(x))
+
+
+def test_what_cannot_be_drawn_is_an_error_that_says_how_to_help():
     model = keras.Sequential([keras.Input((2,)), NoConfig(3)])
-    with pytest.raises(ValueError, match="'no_config' .NoConfig. cannot be rebuilt"):
+    with pytest.raises(
+        ValueError, match="'no_config' .NoConfig. cannot be rebuilt"
+    ) as e:
         fresh_weights(model, seed=0)
+    assert re.search("initializers={'.*no_config/own': 'glorot", str(e.value))
+    fresh = fresh_weights(model, seed=0, initializers={"*no_config/*": "he_normal"})
+    assert fresh[0].shape == (2, 3) and fresh[0].any()
     with pytest.raises(ValueError, match="must be built"):
         fresh_weights(keras.Sequential([layers.Dense(1)]), seed=0)
 
 
-def test_weights_of_the_model_itself_are_an_error():
+def test_a_container_is_opened():
+    dense = layers.Dense(4)
+    model = keras.Sequential([keras.Input((4,)), Residual(dense)])
+    old = model.get_weights()
+    reinitialize(model, seed=0)
+    assert not np.array_equal(old[0], dense.get_weights()[0])
+    np.testing.assert_array_equal(old[2], model.get_weights()[2])  # gamma
+
+
+def test_subclassed_models_and_weights_of_their_own():
     class Own(keras.Model):
         def __init__(self):
             super().__init__()
             self.scale = self.add_weight(shape=(2,), name="scale")
-            self.dense = layers.Dense(2)
+            self.blocks = [layers.Dense(2), Residual(layers.Dense(2))]
 
         def call(self, x):
-            return self.dense(x) * self.scale
+            for block in self.blocks:
+                x = block(x)
+            return x * self.scale
 
     model = Own()
     model(np.ones((1, 2)))
-    with pytest.raises(ValueError, match="own weights"):
+    with pytest.raises(ValueError, match="own weights.*initializers="):
         fresh_weights(model, seed=0)
+    fresh = fresh_weights(model, seed=0, initializers={"*scale": "ones"})
+    assert [a.shape for a in fresh] == [v.shape for v in model.weights]
+    assert fresh[0].tolist() == [1, 1] and not np.array_equal(fresh[1], fresh[3])
+
+
+def test_a_weight_shared_by_two_layers_is_drawn_once():
+    shared = layers.Dense(4, name="shared")
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, Residual(shared)(shared(inputs)))
+    from keras_reinit.recipes import find_recipes
+
+    ids = [id(v) for recipe in find_recipes(model) for v, _ in recipe.weights]
+    assert len(ids) == len(set(ids)) == len(model.weights)
+
+
+def test_memory_stays_near_the_largest_variable():
+    """One variable exists at a time, not a second model."""
+    tracker = psutil.Process()
+    model = keras.Sequential(
+        [keras.Input((1024,)), *(layers.Dense(1024) for _ in range(40))]
+    )
+    one = 4 * 1024**2
+    reinitialize(model, seed=0)  # Allocators settle.
+    before, peak = tracker.memory_info().rss, [0]
+    from keras_reinit.fresh import fresh_draws
+    from keras_reinit.recipes import find_recipes
+
+    for variable, draw in fresh_draws(find_recipes(model), 0, 1):
+        variable.assign(draw())
+        peak[0] = max(peak[0], tracker.memory_info().rss - before)
+    assert peak[0] < 16 * one  # Allocators keep some; the model has 40 of them.
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_draws_full_precision(policy):
+    dense = layers.Dense(8, dtype=policy)
+    model = keras.Sequential([keras.Input((8,)), dense])
+    assert fresh_weights(model, seed=0)[0].dtype == np.float32

@@ -14,9 +14,10 @@ PACKAGE = ROOT / "keras_reinit"
 # fmt: off
 FLOORS = (
     ("schedules", "block_normalization", "recipes", "optimizers", "weight_decay",
-     "callback_order", "results"),
+     "layer_graph", "callback_order", "results"),
     ("fresh", "blocks", "data", "verdict"),
     ("callback",),
+    ("planning",),
     ("methods", "models", "distillation", "plots"),
     ("config", "report"),
     ("training",),

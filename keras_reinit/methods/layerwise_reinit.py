@@ -53,6 +53,7 @@ class LayerwiseReinit(Reinitialize):
         num_blocks: Integer, the paper's `K`; `None` takes the blocks that
             `BlockNormalization` layers mark, or all that `keras_reinit.blocks`
             finds.
+        ends: Names of the layers that end the blocks, see `keras_reinit.blocks`.
         rescale: Whether to rescale kept weights to their norm at initialization,
             which is the norm when training began.
         normalize: Whether to normalize the output of the last kept block.
@@ -76,10 +77,18 @@ class LayerwiseReinit(Reinitialize):
     """
 
     def __init__(
-        self, schedule, num_blocks=None, *, rescale=True, normalize=True, **kwargs
+        self,
+        schedule,
+        num_blocks=None,
+        *,
+        ends=None,
+        rescale=True,
+        normalize=True,
+        **kwargs,
     ):
         super().__init__(schedule, **kwargs)
         self.num_blocks = num_blocks
+        self.ends = ends
         self.rescale = rescale
         self.normalize = normalize
         self._norms = None
@@ -94,17 +103,18 @@ class LayerwiseReinit(Reinitialize):
                 f"Received: model={self.network.name!r}"
             )
         self._norms_at_begin = {v.path: _norm(v) for v in self.network.weights}
+        # A later `fit` that goes on with the training keeps the first norms.
+        self._norms = self._norms or self._norms_at_begin
 
     def on_epoch_begin(self, epoch, logs=None):
-        # A later `fit` that goes on with the training keeps the first norms.
-        if epoch == 0 or self._norms is None:
+        if epoch == 0:
             self._norms = self._norms_at_begin
         super().on_epoch_begin(epoch, logs)
 
-    def changes(self, stage):
-        kept = [layer for block in self._kept_blocks(stage) for layer in block.layers]
-        self._kept = {id(v) for layer in kept for v in layer.weights}
-        return super().changes(stage)
+    def outcomes(self, stage):
+        kept = self._kept_blocks(stage)
+        self._kept = {id(v) for block in kept for v in block.weights}
+        return super().outcomes(stage)
 
     def _reinitialize(self, stage):
         changed = super()._reinitialize(stage)
@@ -113,7 +123,7 @@ class LayerwiseReinit(Reinitialize):
         return changed
 
     def _blocks(self):
-        return blocks(self.network, self.num_blocks)
+        return blocks(self.network, self.num_blocks, self.ends)
 
     def _kept_blocks(self, stage):
         found = self._blocks()
@@ -132,6 +142,7 @@ class LayerwiseReinit(Reinitialize):
         return {
             **super().get_config(),
             "num_blocks": self.num_blocks,
+            "ends": self.ends,
             "rescale": self.rescale,
             "normalize": self.normalize,
         }

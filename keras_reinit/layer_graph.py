@@ -1,0 +1,100 @@
+"""The layer graph of a model: its calls in order, and where it can be cut."""
+
+import keras
+
+
+def nodes_in_order(model):
+    """The calls of layers that lead to the model's output, producers first."""
+    if not getattr(model, "outputs", None):
+        raise ValueError(
+            "`model` must be a built Functional or Sequential model, so that its "
+            f"blocks can be read off its layer graph. Received: model={model!r}"
+        )
+    order, seen = [], set()
+    stack = [(_node(tensor), False) for tensor in model.outputs]
+    while stack:
+        node, entered = stack.pop()
+        if entered:
+            order.append(node)
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((node, True))
+            stack.extend((producer, False) for producer in producers(node))
+    return [node for node in order if not node.is_input]
+
+
+def producers(node):
+    """The calls whose results a call takes."""
+    return [] if node.is_input else [_node(tensor) for tensor in node.input_tensors]
+
+
+def segments(nodes):
+    """Cuts the calls wherever no edge jumps over one: all data passes there."""
+    position = {id(node): i for i, node in enumerate(nodes)}
+    last_use = [0] * len(nodes)
+    for i, node in enumerate(nodes):
+        for producer in producers(node):
+            if id(producer) in position:
+                last_use[position[id(producer)]] = i
+    found, current, reach = [], [], 0
+    for i, node in enumerate(nodes):
+        current.append(node)
+        if reach <= i:
+            found.append(current)
+            current = []
+        reach = max(reach, last_use[i])
+    return found + ([current] if current else [])
+
+
+def cells(nodes):
+    """Cuts calls that each take the results of the two cells before, as NASNet's do.
+
+    A cell ends where three or more results are concatenated and only that and one
+    other are still needed after it.
+    """
+    before = _ancestors(nodes)
+    everything = before[id(nodes[-1])] | {id(nodes[-1])}
+    ends = []
+    for node in nodes:
+        inside = before[id(node)] | {id(node)}
+        carried = {
+            id(producer)
+            for other in nodes
+            if id(other) in everything - inside
+            for producer in producers(other)
+            if id(producer) in inside
+        }
+        joins = isinstance(node.operation, keras.layers.Concatenate)
+        if (
+            joins
+            and len(producers(node)) > 2
+            and len(carried) <= 2
+            and id(node) in carried
+        ):
+            ends.append(node)
+    return cut_at(nodes, ends)
+
+
+def cut_at(nodes, ends):
+    """Cuts calls after each of `ends`: what leads to one and to none before it."""
+    before = _ancestors(nodes)
+    groups, taken = [], set()
+    for end in ends:
+        inside = (before[id(end)] | {id(end)}) - taken
+        groups.append([node for node in nodes if id(node) in inside])
+        taken |= inside
+    return [*groups, [node for node in nodes if id(node) not in taken]]
+
+
+def _ancestors(nodes):
+    """The ids of the calls that lead to each call, by the id of it."""
+    before = {}
+    for node in nodes:
+        known = [p for p in producers(node) if id(p) in before]
+        before[id(node)] = {id(p) for p in known}.union(*(before[id(p)] for p in known))
+    return before
+
+
+def _node(tensor):
+    layer, index, _ = tensor._keras_history
+    return layer._inbound_nodes[index]
