@@ -28,6 +28,7 @@ class BlockNormalization(keras.layers.Layer):
                 shape=shape,
                 initializer=initializer,
                 dtype="float32",
+                autocast=False,  # Statistics stay in full precision.
                 trainable=False,
                 aggregation="mean",
             )

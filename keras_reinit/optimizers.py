@@ -13,6 +13,8 @@ STEPLESS = (
     keras.optimizers.Ftrl,
     keras.optimizers.Lion,
 )
+# Attributes of every optimizer: lists of variables, but not of slots.
+LISTS_OF_ALL = ("_variables", "_trainable_variables")
 
 
 def reset_optimizer(optimizer, variables=None):
@@ -180,18 +182,22 @@ def _reset_slots(part, variables):
     fresh = type(part).from_config(part.get_config())
     fresh.build([known[i] for i in indices])
     for name, slots in vars(part).items():
-        if not isinstance(slots, list) or name in (
-            "_variables",
-            "_trainable_variables",
-        ):
-            continue
-        if len(slots) == len(known):  # One slot a variable; some have none.
+        if name not in LISTS_OF_ALL and _are_slots(slots, known):
             for i, new in zip(indices, vars(fresh)[name], strict=True):
                 if slots[i] is not None:
                     _copy(new, slots[i])
     if isinstance(part, PerVariableSteps):
         for i in indices:
             _copy(part.iterations, part.first_steps[i])
+
+
+def _are_slots(value, variables):
+    """Whether an attribute of an optimizer is a list of one slot for each variable."""
+    return (
+        isinstance(value, list)
+        and len(value) == len(variables)
+        and all(slot is None or isinstance(slot, keras.Variable) for slot in value)
+    )
 
 
 def _copy(new, old):

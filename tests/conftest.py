@@ -24,7 +24,7 @@ def toy():
 def toy_model():
     """Builds the same kind of small network at every call, compiled on request."""
 
-    def build(optimizer=None, wrap=None):
+    def build(optimizer=None, wrap=None, **kwargs):
         model = keras.Sequential(
             [
                 keras.Input((4,)),
@@ -38,7 +38,8 @@ def toy_model():
         )
         model = wrap(model) if wrap else model
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(optimizer or keras.optimizers.SGD(0.1, momentum=0.9), loss=loss)
+        optimizer = optimizer or keras.optimizers.SGD(0.1, momentum=0.9)
+        model.compile(optimizer, loss=loss, **kwargs)
         return model
 
     return build

@@ -1,0 +1,80 @@
+"""What the contract tests of all methods share: the table, and a spy."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from keras_reinit import (
+    BornAgain,
+    FullReinit,
+    LayerwiseReinit,
+    Reinitialize,
+    ShrinkPerturb,
+    WarmRestart,
+    add_block_normalization,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A method as a user sets it up: the callback, and what the model needs."""
+
+    make: type[Reinitialize]
+    wrap: object = None
+    arguments: tuple = ()
+
+    def __call__(self, schedule, **kwargs):
+        if self.make is WarmRestart:
+            kwargs.pop("seed", None)
+        return self.make(schedule, **dict(self.arguments), **kwargs)
+
+
+METHODS = {
+    "full": Method(FullReinit),
+    "layerwise": Method(LayerwiseReinit, add_block_normalization),
+    "layerwise_plain": Method(LayerwiseReinit, None, (("normalize", False),)),
+    "shrink_perturb": Method(ShrinkPerturb),
+    "warm_restart": Method(WarmRestart),
+    "born_again": Method(FullReinit, BornAgain),
+    "self_distillation": Method(ShrinkPerturb, BornAgain),
+}
+every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
+
+
+class Spy(keras.callbacks.Callback):
+    """Keeps weights and optimizer steps at both ends of each epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.begins, self.ends, self.steps = [], [], []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.begins.append(self.model.get_weights())
+        self.steps.append(int(self.model.optimizer.iterations))
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.ends.append(self.model.get_weights())
+
+
+def fit(model, toy, callback, epochs, callbacks=(), **kwargs):
+    spy = Spy()
+    history = model.fit(
+        *toy,
+        epochs=epochs,
+        batch_size=8,
+        verbose=0,
+        callbacks=[callback, spy, *callbacks],
+        **kwargs,
+    )
+    return spy, history.history
+
+
+def same(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def state(model):
+    """All that a training goes on from."""
+    return [v.numpy() for v in [*model.weights, *model.optimizer.variables]]

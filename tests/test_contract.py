@@ -1,0 +1,283 @@
+"""The contract of all methods."""
+
+import copy
+import json
+import pickle
+
+import keras
+import numpy as np
+import pytest
+from contract import every_method, fit, same, state
+
+from keras_reinit import Stages, StepStages, WarmRestart, per_variable_steps
+
+
+@every_method
+def test_weights_change_at_the_begin_of_a_stage_and_nowhere_else(
+    method, toy, toy_model
+):
+    spy, history = fit(toy_model(wrap=method.wrap), toy, method(Stages(6, 3)), 6)
+    changed = [
+        not same(end, begin)
+        for end, begin in zip(spy.ends, spy.begins[1:], strict=False)
+    ]
+    expected = [False, True, False, True, False]
+    assert changed == ([False] * 5 if method.make is WarmRestart else expected)
+    assert history["stage"] == [0, 0, 1, 1, 2, 2]
+
+
+@every_method
+def test_optimizer_state_is_fresh_or_kept(method, toy, toy_model):
+    spy, _ = fit(toy_model(wrap=method.wrap), toy, method(Stages(4, 2)), 4)
+    assert spy.steps == [0, 4, 0, 4]
+    kept, _ = fit(
+        toy_model(wrap=method.wrap),
+        toy,
+        method(Stages(4, 2), optimizer_state="keep"),
+        4,
+    )
+    assert kept.steps == [0, 4, 8, 12]
+
+
+@every_method
+def test_one_stage_is_standard_training(method, toy, toy_model):
+    keras.utils.set_random_seed(1)
+    ours, _ = fit(
+        toy_model(wrap=method.wrap), toy, method(Stages(2, 1)), 2, shuffle=False
+    )
+    keras.utils.set_random_seed(1)
+    plain, _ = fit(
+        toy_model(wrap=method.wrap), toy, keras.callbacks.Callback(), 2, shuffle=False
+    )
+    assert same(ours.ends[-1], plain.ends[-1])
+
+
+@every_method
+def test_a_later_fit_goes_on_with_the_schedule(method, toy, toy_model):
+    kwargs = {} if method.make is WarmRestart else {"seed": 3}
+    runs = []
+    for parts in ([(0, 4)], [(0, 2), (2, 4)]):
+        keras.utils.set_random_seed(1)
+        model, callback = toy_model(wrap=method.wrap), method(Stages(4, 2), **kwargs)
+        for begin, end in parts:
+            fit(model, toy, callback, end, initial_epoch=begin, shuffle=False)
+        runs.append(model.get_weights())
+    assert same(*runs)
+
+
+@every_method
+def test_callbacks_can_be_copied_and_serialized(method):
+    callback = method(Stages(4, 2), optimizer_state="keep")
+    assert vars(copy.deepcopy(callback)) == vars(callback)
+    config = json.loads(json.dumps(keras.saving.serialize_keras_object(callback)))
+    assert vars(keras.saving.deserialize_keras_object(config)) == vars(callback)
+
+
+@every_method
+def test_callbacks_hold_no_model_before_and_no_variables_after_a_fit(
+    method, toy, toy_model
+):
+    callback = method(Stages(4, 2))
+    assert callback.model is None
+    fit(toy_model(wrap=method.wrap), toy, callback, 4)
+    callback.set_model(None)
+    held = pickle.dumps({k: v for k, v in vars(callback).items() if k != "params"})
+    assert len(held) < 4000
+
+
+@every_method
+def test_frozen_layers_are_never_touched(method, toy, toy_model):
+    model = toy_model(wrap=method.wrap)
+    network = getattr(model, "student", model)
+    frozen = [network.get_layer(name) for name in ("first", "norm")]
+    for layer in frozen:
+        layer.trainable = False
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    before = [value for layer in frozen for value in layer.get_weights()]
+    fit(model, toy, method(Stages(4, 2)), 4)
+    after = [value for layer in frozen for value in layer.get_weights()]
+    assert same(before, after)
+
+
+def train(method, toy, toy_model, schedule, epochs=6, callbacks=(), **kwargs):
+    """A whole training from fixed seeds: its spy, history, model and callback."""
+    keras.utils.set_random_seed(1)
+    compiled = {k: kwargs.pop(k) for k in list(kwargs) if k != "optimizer_state"}
+    model = toy_model(wrap=method.wrap, **compiled)
+    callback = method(schedule, seed=3, **kwargs)
+    spy, history = fit(model, toy, callback, epochs, callbacks, shuffle=False)
+    return spy, history, model, callback
+
+
+@every_method
+def test_a_schedule_in_steps_is_the_same_training(method, toy, toy_model):
+    runs = [
+        train(method, toy, toy_model, schedule)
+        for schedule in (Stages(6, 3), StepStages(24, 3))
+    ]
+    (_, history, model, callback), (_, by_steps, other, its) = runs
+    assert history["stage"] == by_steps["stage"] == [0, 0, 1, 1, 2, 2]
+    assert same(state(model), state(other))
+    assert callback.events == [{"stage": 1, "epochs": 2}, {"stage": 2, "epochs": 4}]
+    assert its.events == [{"stage": 1, "steps": 8}, {"stage": 2, "steps": 16}]
+
+
+@every_method
+@pytest.mark.parametrize("optimizer_state", ["keep", "reinitialized"])
+def test_other_policies_let_the_schedule_run_on(
+    method, optimizer_state, toy, toy_model
+):
+    optimizer = per_variable_steps(keras.optimizers.Adam(0.01))
+    spy, _, model, _ = train(
+        method, toy, toy_model, Stages(4, 2), 4,
+        optimizer=optimizer, optimizer_state=optimizer_state,
+    )  # fmt: skip
+    assert spy.steps == [0, 4, 8, 12]
+    starts = {int(first) for first in model.optimizer.first_steps}
+    changes = optimizer_state == "reinitialized" and method.make is not WarmRestart
+    assert starts == ({8} if changes else {0})
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Ends a training in the middle, as if it were killed."""
+
+    def __init__(self, hook, at):
+        super().__init__()
+        setattr(self, hook, self.interrupt)
+        self.epoch, self.at = None, at
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def interrupt(self, at, logs=None):
+        if at == self.at or (self.epoch, at) == self.at:
+            raise KeyboardInterrupt
+
+
+@every_method
+@pytest.mark.parametrize(
+    "moment",
+    [
+        ("on_epoch_end", 1),  # Right before an event,
+        ("on_train_batch_begin", (2, 0)),  # right after it,
+        ("on_train_batch_end", (3, 1)),  # and in the middle of a stage.
+    ],
+    ids=["before", "after", "within"],
+)
+@pytest.mark.parametrize("schedule", [Stages(6, 3), StepStages(24, 3)], ids=["e", "s"])
+def test_a_resumed_training_is_the_one_that_was_interrupted(
+    method, moment, schedule, toy, toy_model, tmp_path
+):
+    def backup():
+        return keras.callbacks.BackupAndRestore(tmp_path / "backup")
+
+    _, history, model, callback = train(method, toy, toy_model, schedule)
+    with pytest.raises(KeyboardInterrupt):
+        interrupt = Interrupt(*moment)
+        train(method, toy, toy_model, schedule, callbacks=[interrupt, backup()])
+    spy, resumed, again, its = train(
+        method, toy, toy_model, schedule, callbacks=[backup()]
+    )
+    assert 0 < len(spy.ends) < 6
+    assert same(state(model), state(again))
+    assert its.events == callback.events
+    assert resumed["stage"] == history["stage"][-len(spy.ends) :]
+
+
+@every_method
+def test_mixed_precision(method, toy, toy_model):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        spy, _, model, _ = train(
+            method, toy, toy_model, Stages(4, 2), 4,
+            optimizer=keras.optimizers.SGD(0.01, momentum=0.9),
+        )  # fmt: skip
+    finally:
+        keras.config.set_dtype_policy("float32")
+    floats = [value for value in spy.ends[-1] if value.dtype.kind == "f"]
+    assert all(np.isfinite(v).all() and v.dtype == np.float32 for v in floats)
+    assert spy.steps == [0, 4, 0, 4]
+    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+
+
+@every_method
+def test_bfloat16(method, toy, toy_model):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        spy, *_ = train(method, toy, toy_model, Stages(4, 2), 4)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert all(np.isfinite(value).all() for value in spy.ends[-1])
+
+
+@every_method
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="torch.compile needs a C++ toolchain"
+)
+def test_compiled_and_not_compiled_steps_agree(method, toy, toy_model):
+    runs = [
+        train(method, toy, toy_model, Stages(4, 2), 4, **kwargs)[0]
+        for kwargs in ({"jit_compile": True}, {"jit_compile": False})
+    ]
+    for a, b in zip(runs[0].ends[-1], runs[1].ends[-1], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+@every_method
+def test_several_steps_in_one_execution(method, toy, toy_model):
+    one, two = (
+        train(method, toy, toy_model, StepStages(24, 3), steps_per_execution=n)
+        for n in (1, 2)
+    )
+    assert one[1]["stage"] == two[1]["stage"] and one[3].events == two[3].events
+    for a, b in zip(one[0].ends[-1], two[0].ends[-1], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+@every_method
+def test_a_moving_average_never_brings_back_what_was_changed(method, toy, toy_model):
+    """With a learning rate of zero, the weights of the last event must remain."""
+    for optimizer_state in ("fresh", "reinitialized", "keep"):
+        optimizer = keras.optimizers.SGD(0.0, use_ema=True, ema_momentum=0.9)
+        spy, _, model, _ = train(
+            method, toy, toy_model, Stages(4, 2), 4,
+            optimizer=optimizer, optimizer_state=optimizer_state,
+        )  # fmt: skip
+        for variable, last in zip(model.weights, spy.begins[2], strict=True):
+            if variable.trainable:
+                np.testing.assert_allclose(variable.numpy(), last, rtol=1e-5, atol=1e-7)
+
+
+@every_method
+def test_early_stopping_ends_the_events_too(method, toy, toy_model):
+    stop = keras.callbacks.EarlyStopping("loss", mode="max", patience=2)
+    _, history, _, callback = train(
+        method, toy, toy_model, Stages(9, 3), 9, callbacks=[stop],
+        optimizer=keras.optimizers.SGD(1e-3),
+    )  # fmt: skip
+    stopped = len(history["stage"])
+    assert stopped < 9
+    assert [e["epochs"] for e in callback.events] == [s for s in (3, 6) if s < stopped]
+
+
+@every_method
+@pytest.mark.parametrize(
+    ("other", "first", "message"),
+    [
+        (lambda d: keras.callbacks.BackupAndRestore(d), True, "Backup.* after"),
+        (
+            lambda d: keras.callbacks.BackupAndRestore(d, save_freq=3),
+            False,
+            "save_freq='epoch'",
+        ),
+        (lambda d: keras.callbacks.SwapEMAWeights(True), False, "Swap.* before"),
+    ],
+    ids=["backup first", "backup in the middle", "swap last"],
+)
+def test_a_callback_at_the_wrong_place_is_said(
+    method, other, first, message, toy, toy_model, tmp_path
+):
+    model = toy_model(keras.optimizers.SGD(0.1, use_ema=True), wrap=method.wrap)
+    pair = [method(Stages(4, 2)), other(tmp_path)]
+    with pytest.raises(ValueError, match=message):
+        model.fit(*toy, epochs=4, callbacks=pair[::-1] if first else pair, verbose=0)
