@@ -51,7 +51,7 @@ class BlockNormalization(keras.layers.Layer):
             )
             self.mean.assign(mean)
             self.std.assign(std)
-            self.pending.assign(ops.zeros_like(self.pending))
+            self.pending.assign(0.0)
         return ops.cast((x - self.mean) * (1 / self.std), self.compute_dtype)
 
     def _measured(self, x):

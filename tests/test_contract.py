@@ -156,15 +156,15 @@ class Interrupt(keras.callbacks.Callback):
 
 @every_method
 @pytest.mark.parametrize(
-    "moment",
+    ("schedule", "moment"),
     [
-        ("on_epoch_end", 1),  # Right before an event,
-        ("on_train_batch_begin", (2, 0)),  # right after it,
-        ("on_train_batch_end", (3, 1)),  # and in the middle of a stage.
+        (Stages(6, 3), ("on_epoch_end", 1)),  # Right before an event,
+        (Stages(6, 3), ("on_train_batch_begin", (2, 0))),  # right after it,
+        (Stages(6, 3), ("on_train_batch_end", (3, 1))),  # in the middle of a stage.
+        (StepStages(24, 3), ("on_train_batch_end", (2, 2))),
     ],
-    ids=["before", "after", "within"],
+    ids=["before", "after", "within", "steps"],
 )
-@pytest.mark.parametrize("schedule", [Stages(6, 3), StepStages(24, 3)], ids=["e", "s"])
 def test_a_resumed_training_is_the_one_that_was_interrupted(
     method, moment, schedule, toy, toy_model, tmp_path
 ):
