@@ -5,6 +5,7 @@ import dataclasses
 from absl import flags
 
 from keras_reinit import data, models
+from keras_reinit.callback import OPTIMIZER_STATES
 from keras_reinit.config import METHODS, REGULARIZATIONS, WEIGHT_DECAYS, Config
 
 HELP = {
@@ -41,7 +42,7 @@ KNOWN = {
     "method": METHODS,
     "regularization": REGULARIZATIONS,
     "weight_decay_mode": WEIGHT_DECAYS,
-    "optimizer_state": ("fresh", "keep"),
+    "optimizer_state": OPTIMIZER_STATES,
 }
 
 

@@ -52,7 +52,7 @@ class Config:
         num_blocks: Integer, the blocks of layer-wise re-initialization; `None` for
             all that the network has, at most `stages`.
         distillation_weight, temperature: Of Born-Again and `+distillation`.
-        optimizer_state: `"fresh"` or `"keep"` from stage to stage.
+        optimizer_state: `"fresh"`, `"reinitialized"` or `"keep"`, see `Reinitialize`.
         seed: Integer >= 0, of everything that is random. Runs that share it share
             split, noise, first weights, batches and augmentation: they are pairs.
     """
@@ -96,10 +96,10 @@ class Config:
                 )
         self._check_numbers()
         uneven = self.epochs % self.stages
-        if "C" in self.regularization and self.optimizer_state == "keep" and uneven:
+        if "C" in self.regularization and self.optimizer_state != "fresh" and uneven:
             raise ValueError(
                 "`stages` must divide `epochs` where cosine annealing restarts in an "
-                f"optimizer that is kept. Received: stages={self.stages}, "
+                f"optimizer that runs on. Received: stages={self.stages}, "
                 f"epochs={self.epochs}"
             )
         # What is made of the other numbers checks them, whatever the method.

@@ -137,6 +137,15 @@ class PerVariableSteps:
         steps = super().iterations
         return steps if self._first_step is None else steps - self._first_step
 
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        if not hasattr(self, "_parallel_update_step"):
+            return super()._backend_update_step(
+                grads, trainable_variables, learning_rate
+            )
+        # Keras' optimizers on PyTorch update all variables at once, by one count.
+        for gradient, variable in zip(grads, trainable_variables, strict=True):
+            self.update_step(gradient, variable, learning_rate)
+
     def update_step(self, gradient, variable, learning_rate):
         first = self.first_steps[self._get_variable_index(variable)]
         # Past Keras' tracking of attributes: this is no state.
