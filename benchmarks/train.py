@@ -13,6 +13,14 @@ from absl import app, flags
 from benchmarks import flags as shared
 from keras_reinit import results, training
 
+STRATEGY = flags.DEFINE_enum(
+    "strategy",
+    "none",
+    training.STRATEGIES,
+    "none: one device; mirrored: all GPUs of this machine; tpu: a TPU (this path "
+    "follows TensorFlow's guide and has not been run)",
+)
+
 
 def main(argv):
     """Flags in, one row out."""
@@ -21,7 +29,7 @@ def main(argv):
     try:
         config = shared.config()
         folder = results.writable_folder(flags.FLAGS.output)
-        row = training.run(config, flags.FLAGS.folder)
+        row = training.run(config, flags.FLAGS.folder, STRATEGY.value)
     except (ValueError, FloatingPointError, flags.Error) as error:
         raise app.UsageError(str(error)) from error
     results.append_row(folder / "rows.jsonl", row)

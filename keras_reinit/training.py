@@ -18,13 +18,19 @@ from keras_reinit.distillation import BornAgain
 from keras_reinit.fresh import reinitialize
 from keras_reinit.weight_decay import add_weight_decay
 
+STRATEGIES = ("none", "mirrored", "tpu")
 
-def run(config, folder=None):
+
+def run(config, folder=None, strategy="none"):
     """Trains one model and returns its result row.
 
     Args:
         config: A `Config`.
         folder: Where the data set lies, see `keras_reinit.data.load`.
+        strategy: One of `STRATEGIES`: one device, all GPUs of this machine
+            (`tf.distribute.MirroredStrategy`) or a TPU (`TPUStrategy`; written after
+            TensorFlow's guide, and never run by us). `batch_size` is that of all
+            replicas together; BatchNorm's statistics are of each replica's part.
 
     Returns:
         Dict that JSON can hold: the config, metrics as fractions in [0, 1] on every
@@ -41,8 +47,10 @@ def run(config, folder=None):
     began = time.time()
     splits = load(config, folder)
     keras.utils.set_random_seed(config.seed)
-    model = build(config, splits)
-    model, history, ends, best = _train(config, splits, model)
+    chosen = _strategy(strategy)
+    with chosen.scope():
+        model = _compile(config, splits, build(config, splits))
+    history, ends, best = _train(config, splits, model)
     return {
         "config": dataclasses.asdict(config),
         "status": "ok",
@@ -53,10 +61,25 @@ def run(config, folder=None):
         "train_examples": len(splits.train[1]),
         "steps_per_epoch": len(splits.train[1]) // config.batch_size,
         "parameters": int(model.count_params()),
+        "strategy": strategy,
+        "replicas": chosen.num_replicas_in_sync,
         "seconds": round(time.time() - began, 2),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         **provenance(),
     }
+
+
+def _strategy(name):
+    if name == "mirrored":
+        return tf.distribute.MirroredStrategy()
+    if name == "tpu":
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect("local")
+        return tf.distribute.TPUStrategy(resolver)
+    if name != "none":
+        raise ValueError(
+            f"`strategy` must be one of {STRATEGIES}. Received: strategy={name!r}"
+        )
+    return tf.distribute.get_strategy()
 
 
 def build(config, splits):
@@ -102,6 +125,18 @@ def load(config, folder=None):
     )
 
 
+def _compile(config, splits, model):
+    steps = len(splits.train[1]) // config.batch_size
+    model.compile(
+        optimizer=_optimizer(config, steps),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy", _cross_entropy()],
+        # The whole epoch in one call, where it is short: no Python between steps.
+        steps_per_execution=steps if steps <= 32 else 1,
+    )
+    return model
+
+
 def _train(config, splits, model):
     steps = len(splits.train[1]) // config.batch_size
     standardize = data.Standardize.fit(splits.train[0])
@@ -117,13 +152,6 @@ def _train(config, splits, model):
         name: data.eval_dataset(*getattr(splits, name), standardize=standardize)
         for name in ("train", "validation", "test")
     }
-    model.compile(
-        optimizer=_optimizer(config, steps),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy", _cross_entropy()],
-        # The whole epoch in one call, where it is short: no Python between steps.
-        steps_per_execution=steps if steps <= 32 else 1,
-    )
     ends = StageEnds(config.schedule, evaluations)
     best = keras.callbacks.EarlyStopping(
         "val_accuracy", mode="max", patience=config.epochs, restore_best_weights=True
@@ -146,7 +174,7 @@ def _train(config, splits, model):
         )
     }
     best = {"epoch": best.best_epoch, **_evaluate(model, evaluations)}
-    return model, curves, ends.rows, best
+    return curves, ends.rows, best
 
 
 class Finite(keras.callbacks.Callback):
