@@ -5,6 +5,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
+BACKENDS = $(VENV)/.backends
+CORE_TESTS = $(addprefix tests/test_, $(addsuffix .py, callback contract fresh \
+	methods optimizers planning recipes schedules weight_decay))
 ARGS ?=
 # TensorFlow's notices that there is no GPU.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
@@ -13,7 +16,14 @@ study: $(READY)
 	$(BIN)/python -m benchmarks.study $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
+
+# The core on the other backends: the contract of all methods, and what it stands on.
+test-backends: $(BACKENDS)
+	for backend in jax torch; do \
+		KERAS_BACKEND=$$backend $(BIN)/python -m pytest --numprocesses 2 \
+			--dist worksteal $(CORE_TESTS) $(ARGS) || exit 1; \
+	done
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow $(ARGS)
@@ -29,7 +39,14 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[data,tune,report,dev]'
 	touch $(READY)
 
+$(BACKENDS): $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[backends]'
+	touch $(BACKENDS)
+
+speed: $(BACKENDS)
+	$(BIN)/python -m benchmarks.speed $(ARGS)
+
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
 
-.PHONY: study test test-slow lint clean
+.PHONY: study test test-backends test-slow speed lint clean

@@ -4,18 +4,21 @@
 
 On PreAct-ResNet-18 (11.2 million parameters), Shrink & Perturb of all weights. Takes a
 minute. Every way runs once in each round, so that all see the same machine; what counts
-are the ratios. With PyTorch installed (extra `backends`), its plain way takes part:
-build a fresh module, shrink and add in place. Appends one row to OUTPUT/rows.jsonl.
+are the ratios. It also samples how far the process grows meanwhile. With PyTorch
+installed (extra `backends`), its plain way takes part: build a fresh module, shrink and
+add in place. Appends one row to OUTPUT/rows.jsonl.
 """
 
 import functools
 import itertools
 import json
 import statistics
+import threading
 import time
 
 import keras
 import numpy as np
+import psutil
 import tensorflow as tf
 from absl import app, flags
 
@@ -92,6 +95,7 @@ def torch_way():
 def measure(rounds):
     """Median seconds of each way, and ratios of the event to them."""
     found = ways()
+    megabytes = {name: growth(found[name]) for name in ("event", "clone_model")}
     timed = {name: [] for name in found}
     for way in found.values():
         way()
@@ -106,12 +110,31 @@ def measure(rounds):
     return {
         "seconds": {name: round(value, 5) for name, value in medians.items()},
         "range_over_median": {name: round(v, 2) for name, v in spread.items()},
+        "peak_growth_megabytes": megabytes,
         "event_over": {
             name: round(medians["event"] / value, 3)
             for name, value in medians.items()
             if name != "event"
         },
     }
+
+
+def growth(way):
+    """Megabytes by which the process grows, at most, while a way runs once."""
+    process, sizes, done = psutil.Process(), [], threading.Event()
+
+    def sample():
+        while not done.is_set():
+            sizes.append(process.memory_info().rss)
+            time.sleep(0.0005)
+
+    sampler = threading.Thread(target=sample)
+    sampler.start()
+    time.sleep(0.05)
+    way()
+    done.set()
+    sampler.join()
+    return round((max(sizes) - sizes[0]) / 1e6, 1)
 
 
 def main(argv):
@@ -128,7 +151,12 @@ def main(argv):
         **training.provenance(),
     }
     results.append_row(folder / "rows.jsonl", row)
-    print(json.dumps({k: row[k] for k in ("seconds", "event_over")}, indent=2))
+    print(
+        json.dumps(
+            {k: row[k] for k in ("seconds", "event_over", "peak_growth_megabytes")},
+            indent=2,
+        )
+    )
 
 
 if __name__ == "__main__":

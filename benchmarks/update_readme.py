@@ -3,7 +3,8 @@
     python -m benchmarks.update_readme
 
 Takes seconds. A table stands between `<!-- rows: FOLDER -->` and `<!-- end -->`,
-where FOLDER/rows.jsonl are the rows of one study.
+where FOLDER/rows.jsonl are the rows of one study; with `speed` in place of `rows`
+(and `<!-- end speed -->`), of `benchmarks.speed`, whose last row counts.
 """
 
 import pathlib
@@ -15,6 +16,7 @@ from keras_reinit import report, results, study
 
 ROOT = pathlib.Path(__file__).parent.parent
 MARKED = re.compile(r"(<!-- rows: (\S+) -->\n).*?(<!-- end -->)", re.S)
+SPEED = re.compile(r"(<!-- speed: (\S+) -->\n).*?(<!-- end speed -->)", re.S)
 
 
 def updated(text):
@@ -23,7 +25,32 @@ def updated(text):
     def table(match):
         return f"{match[1]}\n{report.markdown(compared(match[2]))}\n\n{match[3]}"
 
-    return MARKED.sub(table, text)
+    def speed(match):
+        row = results.read_rows(ROOT / match[2] / "rows.jsonl")[-1]
+        return f"{match[1]}\n{speed_table(row)}\n\n{match[3]}"
+
+    return SPEED.sub(speed, MARKED.sub(table, text))
+
+
+def speed_table(row):
+    """What one event costs, beside what else was timed in the same run."""
+    versions, growth = row["versions"], row["peak_growth_megabytes"]
+    lines = [
+        "One event of Shrink & Perturb on all 11.2 million weights of "
+        f"PreAct-ResNet-18, medians of {row['config']['rounds']} interleaved rounds on "
+        f"{', '.join(row['device'])} (TensorFlow {versions['tensorflow']}, Keras "
+        f"{versions['keras']}). While it ran, the process grew by "
+        f"{growth['event']:.0f} MB, with `clone_model` by "
+        f"{growth['clone_model']:.0f} MB; the largest variable has 9.4 MB.",
+        "",
+        "| | Milliseconds | The event takes |",
+        "| --- | --- | --- |",
+    ]
+    for name, seconds in row["seconds"].items():
+        ratio = row["event_over"].get(name)
+        times = "" if ratio is None else f"{ratio:.2f} times as long"
+        lines.append(f"| {name} | {1000 * seconds:.1f} | {times} |")
+    return "\n".join(lines)
 
 
 def compared(folder):
