@@ -91,8 +91,8 @@ def per_variable_steps(optimizer):
     The bias correction of Adam and its kin divides by one step count. A variable
     whose moments start again amid a training then makes a first step several times
     too large (4.3 times in Adam). Here such a variable begins at step 1. As long as
-    nothing is reset, the updates are exactly those of the optimizer itself; schedules
-    follow the whole count.
+    nothing is reset, the updates are those of the optimizer itself; schedules follow
+    the whole count.
 
     Args:
         optimizer: A new `keras.optimizers.Optimizer`: `Adam`, `AdamW`, `Adamax`,

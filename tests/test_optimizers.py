@@ -57,8 +57,18 @@ def gradients(count, seed=0):
 
 
 def step(optimizer, chosen, values):
+    """One update for each of the chosen gradients, as `fit` does it."""
     for grads in chosen:
-        optimizer.apply([keras.ops.convert_to_tensor(g) for g in grads], values)
+        grads = [keras.ops.convert_to_tensor(g) for g in grads]
+        if keras.backend.backend() != "jax":
+            optimizer.apply(grads, values)
+            continue
+        state = optimizer.variables
+        new = optimizer.stateless_apply(
+            [v.value for v in state], grads, [v.value for v in values]
+        )
+        for old, value in zip([*values, *state], [*new[0], *new[1]], strict=True):
+            old.assign(value)
 
 
 @every_optimizer
@@ -141,7 +151,9 @@ def test_counting_by_variable_changes_nothing_by_itself(name):
         optimizer.build(its)
         step(optimizer, gradients(5), its)
     for a, b in zip(one, two, strict=True):
-        np.testing.assert_array_equal(a.numpy(), b.numpy())
+        # PyTorch's own update is one for all variables, rounded otherwise.
+        rtol = 1e-6 if keras.backend.backend() == "torch" else 0
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=rtol)
     restored = optimizers.deserialize(optimizers.serialize(ours))
     assert type(restored) is type(ours)
     assert isinstance(copy.deepcopy(optimizers.serialize(ours)), dict)
