@@ -105,8 +105,11 @@ def _units(layer, chosen):
     reason = "a model's own weights are in none of its layers"
     if not isinstance(layer, keras.Model):
         try:
-            found = _initializers(layer)
-            yield layer, [(v, chosen.get(id(v), how)) for v, how in found]
+            found, data = _initializers(layer), _data(layer)
+            yield (
+                layer,
+                [(v, chosen.get(id(v), h)) for v, h in found if id(v) not in data],
+            )
             return
         except CannotRebuild as error:
             reason = str(error)
@@ -129,12 +132,22 @@ def _units(layer, chosen):
         yield from _units(part, chosen)
 
 
+def _data(layer):
+    """The ids of what layers inside of a layer learned from data."""
+    inside = [part for part in layer._flatten_layers() if isinstance(part, DATA_LAYERS)]
+    return {id(v) for part in inside for v in part.weights}
+
+
 class CannotRebuild(Exception):
     """A layer's configuration does not give the same layer again."""
 
 
 def _initializers(layer):
     """The initializer of each weight; `None` where that is not the whole story."""
+    if any(
+        getattr(part, "quantization_mode", None) for part in layer._flatten_layers()
+    ):
+        raise CannotRebuild("its weights are quantized, and are not what was drawn")
     try:
         with _deferred() as scope:
             new = _sibling(layer, np.random.default_rng(0)).weights

@@ -114,6 +114,49 @@ def test_adapted_statistics_are_data():
     assert float(np.squeeze(normalization.mean)) == 2.0
 
 
+def test_adapted_statistics_inside_of_other_layers_are_data_too():
+    normalization = layers.Normalization()
+    normalization.adapt(np.array([[1.0], [3.0]]))
+    wrapped = layers.TimeDistributed(normalization)
+    model = keras.Sequential([keras.Input((4, 1)), wrapped, layers.Dense(1)])
+    before = [v.numpy() for v in normalization.weights]
+    reinitialize(model, seed=0)
+    assert before and float(np.squeeze(before[0])) == 2.0
+    for a, b in zip(before, normalization.weights, strict=True):
+        np.testing.assert_array_equal(a, b.numpy())
+
+
+def test_quantized_weights_are_not_drawn():
+    model = dense_model()
+    model.quantize("int8")
+    with pytest.raises(ValueError, match="quantized"):
+        fresh_weights(model, seed=0)
+
+
+@pytest.mark.parametrize(
+    "initializer",
+    [
+        lambda: keras.initializers.RandomNormal(seed=keras.random.SeedGenerator(3)),
+        lambda: keras.initializers.Orthogonal(seed=3),
+        lambda: "identity",
+        lambda: a_function,
+    ],
+    ids=["seed generator", "orthogonal", "identity", "function"],
+)
+def test_initializers_of_every_kind(initializer):
+    model = dense_model(kernel_initializer=initializer())
+    one, again, other = (fresh_weights(model, seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one[0], again[0])
+    fixed = initializer() == "identity"
+    assert np.array_equal(one[0], other[0]) == fixed
+    assert np.array_equal(one[0], one[2]) == fixed
+    assert one[0].std() == pytest.approx(model.get_weights()[0].std(), rel=0.1)
+
+
+def a_function(shape, dtype=None):
+    return keras.random.normal(shape, stddev=0.3, dtype=dtype)
+
+
 def test_chosen_layers_get_the_values_that_they_get_with_all():
     model = dense_model()
     old, fresh = model.get_weights(), fresh_weights(model, seed=0)
