@@ -120,7 +120,8 @@ def measure(rounds):
 
 
 def growth(way):
-    """Megabytes by which the process grows, at most, while a way runs once."""
+    """Megabytes by which the process grows, at most, while a way runs again."""
+    way()
     process, sizes, done = psutil.Process(), [], threading.Event()
 
     def sample():
