@@ -10,6 +10,7 @@ add in place. Appends one row to OUTPUT/rows.jsonl.
 """
 
 import functools
+import importlib.metadata
 import itertools
 import json
 import statistics
@@ -151,6 +152,8 @@ def main(argv):
         **measure(ROUNDS.value),
         **training.provenance(),
     }
+    if "PyTorch" in row["seconds"]:
+        row["versions"]["torch"] = importlib.metadata.version("torch")
     results.append_row(folder / "rows.jsonl", row)
     print(
         json.dumps(
