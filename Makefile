@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 BACKENDS = $(VENV)/.backends
-CORE_TESTS = $(addprefix tests/test_, $(addsuffix .py, callback contract fresh \
+CORE_TESTS = $(addprefix tests/test_, $(addsuffix .py, callback contract custom_layers fresh \
 	methods optimizers planning recipes schedules weight_decay))
 ARGS ?=
 # TensorFlow's notices that there is no GPU.

@@ -11,7 +11,8 @@ from keras_reinit.methods import (
     ShrinkPerturb,
     WarmRestart,
 )
-from keras_reinit.optimizers import per_variable_steps, reset_optimizer
+from keras_reinit.optimizers import reset_optimizer
+from keras_reinit.per_variable_steps import per_variable_steps
 from keras_reinit.planning import plan
 from keras_reinit.schedules import Stages, StepStages
 from keras_reinit.weight_decay import add_weight_decay

@@ -1,12 +1,10 @@
 """The shell that joins WHEN, WHAT VALUES and HOW THEY MIX: one callback."""
 
-import math
 import random
-import warnings
 
 import keras
 
-from keras_reinit.callback_order import check_order
+from keras_reinit.checks import check_budget, check_order, warn_of_slow_statistics
 from keras_reinit.fresh import fresh_draws
 from keras_reinit.optimizers import (
     check_partial_reset,
@@ -132,12 +130,12 @@ class Reinitialize(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         check_order(self)
-        _check_budget(self.schedule, self.params)
+        check_budget(self.schedule, self.params)
         self.prepare()
         if self._recipes is not None:
             if self.optimizer_state == "reinitialized":
                 check_partial_reset(self.model.optimizer)
-            _warn_of_slow_statistics(self.network, self._steps_of_a_stage())
+            warn_of_slow_statistics(self.network, self._steps_of_a_stage())
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
@@ -218,22 +216,6 @@ def _deserialized(value):
     return keras.saving.deserialize_keras_object(value) if known else value
 
 
-def _check_budget(schedule, params):
-    epochs, steps = params.get("epochs"), params.get("steps")
-    if schedule.unit == "steps":
-        if steps is None:
-            raise ValueError(
-                "`fit` must know its steps per epoch for a schedule in steps: pass "
-                "`steps_per_epoch`. Received: steps_per_epoch=None"
-            )
-        epochs = epochs and epochs * steps
-    if epochs is not None and epochs > schedule.total:
-        raise ValueError(
-            "`fit` must not run longer than the schedule's fixed budget of "
-            f"{schedule.total} {schedule.unit}. Received: {schedule.unit}={epochs}"
-        )
-
-
 def _steps(epoch, batch, params, model):
     """The step that begins, and the one that began the last execution."""
     steps, execution = params["steps"], model.steps_per_execution
@@ -247,22 +229,3 @@ def _frozen(model):
     """Ids of the weights of frozen layers, however deep inside of others they are."""
     frozen = (layer for layer in model._flatten_layers() if not layer.trainable)
     return {id(variable) for layer in frozen for variable in layer.weights}
-
-
-def _warn_of_slow_statistics(model, steps):
-    """Warns where BatchNorm cannot forget its fresh statistics within a stage."""
-    momenta = [
-        layer.momentum
-        for layer in model._flatten_layers()
-        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
-    ]
-    slowest = max(momenta, default=0.0)
-    if steps and slowest**steps > 0.01:
-        limit = math.floor(0.01 ** (1 / steps) * 1000) / 1000
-        warnings.warn(
-            f"A stage has {steps} steps: at BatchNormalization(momentum={slowest}), "
-            f"{slowest**steps:.0%} of the moving statistics at its end are still the "
-            "fresh ones, and evaluation may be far worse than training. Use a "
-            f"momentum of at most {limit}, or longer stages.",
-            stacklevel=2,
-        )

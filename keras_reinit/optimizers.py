@@ -1,8 +1,8 @@
 """Optimizer state after a re-initialization: fresh, kept, or fresh in part."""
 
-import functools
-
 import keras
+
+from keras_reinit.per_variable_steps import PerVariableSteps
 
 # Their update of a variable does not depend on the number of steps taken.
 STEPLESS = (
@@ -83,89 +83,6 @@ def check_partial_reset(optimizer):
                 "moments, and the next step would be too large. Use "
                 f"`keras_reinit.per_variable_steps(...)`. Received: {part}"
             )
-
-
-def per_variable_steps(optimizer):
-    """Lets an optimizer count the steps of each variable by itself.
-
-    The bias correction of Adam and its kin divides by one step count. A variable
-    whose moments start again amid a training then makes a first step several times
-    too large (4.3 times in Adam). Here such a variable begins at step 1. As long as
-    nothing is reset, the updates are those of the optimizer itself; schedules follow
-    the whole count.
-
-    Args:
-        optimizer: A new `keras.optimizers.Optimizer`: `Adam`, `AdamW`, `Adamax`,
-            `Lamb`, `Adafactor`, `Muon`, ...; not `Nadam`, whose momentum schedule is
-            one product for all, and no wrapper (wrap the optimizer inside of it).
-
-    Returns:
-        An optimizer of the same configuration.
-
-    Raises:
-        ValueError: For an optimizer that cannot count so, or has been built.
-
-    Example:
-
-    >>> optimizer = per_variable_steps(keras.optimizers.Adam(0.01))
-    >>> isinstance(optimizer, keras.optimizers.Adam)
-    True
-    """
-    wraps = hasattr(optimizer, "inner_optimizer") or hasattr(optimizer, "optimizers")
-    if wraps or isinstance(optimizer, keras.optimizers.Nadam) or optimizer.built:
-        raise ValueError(
-            "`optimizer` must be a new one, neither `Nadam` nor a wrapper. "
-            f"Received: {optimizer}, built={optimizer.built}"
-        )
-    return _with_steps(type(optimizer)).from_config(optimizer.get_config())
-
-
-class PerVariableSteps:
-    """Mixin for an optimizer whose `iterations` are those of the variable at hand."""
-
-    _first_step = None
-
-    def build(self, variables):
-        super().build(variables)
-        self.first_steps = [
-            self.add_variable((), dtype="int", name=f"first_step_{i}")
-            for i in range(len(variables))
-        ]
-
-    @property
-    def iterations(self):
-        steps = super().iterations
-        return steps if self._first_step is None else steps - self._first_step
-
-    def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        if not hasattr(self, "_parallel_update_step"):
-            return super()._backend_update_step(
-                grads, trainable_variables, learning_rate
-            )
-        # Keras' optimizers on PyTorch update all variables at once, by one count.
-        for gradient, variable in zip(grads, trainable_variables, strict=True):
-            self.update_step(gradient, variable, learning_rate)
-
-    def update_step(self, gradient, variable, learning_rate):
-        first = self.first_steps[self._get_variable_index(variable)]
-        # Past Keras' tracking of attributes: this is no state.
-        object.__setattr__(self, "_first_step", keras.ops.convert_to_tensor(first))
-        try:
-            super().update_step(gradient, variable, learning_rate)
-        finally:
-            object.__setattr__(self, "_first_step", None)
-
-
-@functools.cache
-def _with_steps(cls):
-    new = type(f"PerVariableSteps{cls.__name__}", (PerVariableSteps, cls), {})
-    new.__module__ = __name__
-    return keras.saving.register_keras_serializable("keras_reinit")(new)
-
-
-# Known by name, so that a saved model finds them.
-for _cls in ("Adam", "AdamW", "Adamax", "Lamb", "Adafactor"):
-    _with_steps(getattr(keras.optimizers, _cls))
 
 
 def _parts(optimizer, built=True):

@@ -1,5 +1,4 @@
 import random
-import re
 import subprocess
 import sys
 
@@ -114,49 +113,6 @@ def test_adapted_statistics_are_data():
     assert float(np.squeeze(normalization.mean)) == 2.0
 
 
-def test_adapted_statistics_inside_of_other_layers_are_data_too():
-    normalization = layers.Normalization()
-    normalization.adapt(np.array([[1.0], [3.0]]))
-    wrapped = layers.TimeDistributed(normalization)
-    model = keras.Sequential([keras.Input((4, 1)), wrapped, layers.Dense(1)])
-    before = [v.numpy() for v in normalization.weights]
-    reinitialize(model, seed=0)
-    assert before and float(np.squeeze(before[0])) == 2.0
-    for a, b in zip(before, normalization.weights, strict=True):
-        np.testing.assert_array_equal(a, b.numpy())
-
-
-def test_quantized_weights_are_not_drawn():
-    model = dense_model()
-    model.quantize("int8")
-    with pytest.raises(ValueError, match="quantized"):
-        fresh_weights(model, seed=0)
-
-
-@pytest.mark.parametrize(
-    "initializer",
-    [
-        lambda: keras.initializers.RandomNormal(seed=keras.random.SeedGenerator(3)),
-        lambda: keras.initializers.Orthogonal(seed=3),
-        lambda: "identity",
-        lambda: a_function,
-    ],
-    ids=["seed generator", "orthogonal", "identity", "function"],
-)
-def test_initializers_of_every_kind(initializer):
-    model = dense_model(kernel_initializer=initializer())
-    one, again, other = (fresh_weights(model, seed) for seed in (0, 0, 1))
-    np.testing.assert_array_equal(one[0], again[0])
-    fixed = initializer() == "identity"
-    assert np.array_equal(one[0], other[0]) == fixed
-    assert np.array_equal(one[0], one[2]) == fixed
-    assert one[0].std() == pytest.approx(model.get_weights()[0].std(), rel=0.1)
-
-
-def a_function(shape, dtype=None):
-    return keras.random.normal(shape, stddev=0.3, dtype=dtype)
-
-
 def test_chosen_layers_get_the_values_that_they_get_with_all():
     model = dense_model()
     old, fresh = model.get_weights(), fresh_weights(model, seed=0)
@@ -257,109 +213,6 @@ def test_a_draw_compiles_nothing_anew(toy):
     reinitialize(model, seed=0)
     model.fit(*toy, batch_size=8, verbose=0)
     assert Counting.calls == before
-
-
-class Drawing(keras.initializers.Initializer):
-    """An initializer that uses all the global generators there are."""
-
-    def __call__(self, shape, dtype=None):
-        value = random.random() + np.random.random()
-        return value + keras.random.uniform(shape, dtype=dtype)
-
-
-def test_custom_initializers_are_seeded_too_and_move_nothing():
-    model = dense_model(kernel_initializer=Drawing())
-    keras.utils.set_random_seed(5)
-    expected = random.random(), np.random.random(), float(keras.random.uniform(()))
-    keras.utils.set_random_seed(5)
-    one, two, other = (fresh_weights(model, seed)[0] for seed in (0, 0, 1))
-    assert expected == (
-        random.random(),
-        np.random.random(),
-        float(keras.random.uniform(())),
-    )
-    np.testing.assert_array_equal(one, two)
-    assert not np.array_equal(one, other)
-
-
-class NoConfig(layers.Layer):
-    def __init__(self, units):
-        super().__init__(name="no_config")
-        self.units = units
-
-    def build(self, input_shape):
-        self.kernel = self.add_weight(shape=(input_shape[-1], self.units), name="own")
-
-    def call(self, x):
-        return x @ self.kernel
-
-    def get_config(self):
-        raise NotImplementedError
-
-
-class Residual(layers.Layer):
-    """What users write: a container of layers, without a `get_config`."""
-
-    def __init__(self, dense):
-        super().__init__()
-        self.dense = dense
-        self.norm = layers.BatchNormalization()
-
-    def call(self, x):
-        return x + self.norm(self.dense(x))
-
-
-def test_what_cannot_be_drawn_is_an_error_that_says_how_to_help():
-    model = keras.Sequential([keras.Input((2,)), NoConfig(3)])
-    with pytest.raises(
-        ValueError, match="'no_config' .NoConfig. cannot be rebuilt"
-    ) as e:
-        fresh_weights(model, seed=0)
-    assert re.search("initializers={'.*no_config/own': 'glorot", str(e.value))
-    fresh = fresh_weights(model, seed=0, initializers={"*no_config/*": "he_normal"})
-    assert fresh[0].shape == (2, 3) and fresh[0].any()
-    with pytest.raises(ValueError, match="must be built"):
-        fresh_weights(keras.Sequential([layers.Dense(1)]), seed=0)
-
-
-def test_a_container_is_opened():
-    dense = layers.Dense(4)
-    model = keras.Sequential([keras.Input((4,)), Residual(dense)])
-    old = model.get_weights()
-    reinitialize(model, seed=0)
-    assert not np.array_equal(old[0], dense.get_weights()[0])
-    np.testing.assert_array_equal(old[2], model.get_weights()[2])  # gamma
-
-
-def test_subclassed_models_and_weights_of_their_own():
-    class Own(keras.Model):
-        def __init__(self):
-            super().__init__()
-            self.scale = self.add_weight(shape=(2,), name="scale")
-            self.blocks = [layers.Dense(2), Residual(layers.Dense(2))]
-
-        def call(self, x):
-            for block in self.blocks:
-                x = block(x)
-            return x * self.scale
-
-    model = Own()
-    model(np.ones((1, 2)))
-    with pytest.raises(ValueError, match="own weights.*initializers="):
-        fresh_weights(model, seed=0)
-    fresh = fresh_weights(model, seed=0, initializers={"*scale": "ones"})
-    assert [a.shape for a in fresh] == [v.shape for v in model.weights]
-    assert fresh[0].tolist() == [1, 1] and not np.array_equal(fresh[1], fresh[3])
-
-
-def test_a_weight_shared_by_two_layers_is_drawn_once():
-    shared = layers.Dense(4, name="shared")
-    inputs = keras.Input((4,))
-    model = keras.Model(inputs, Residual(shared)(shared(inputs)))
-    from keras_reinit.recipes import find_recipes
-
-    ids = [id(v) for recipe in find_recipes(model) for v, _ in recipe.weights]
-    assert len(ids) == len(set(ids)) == len(model.weights)
 
 
 def test_memory_stays_near_the_largest_variable():

@@ -13,9 +13,9 @@ PACKAGE = ROOT / "keras_reinit"
 # Lowest floor first; a module may import from lower floors only, or from its own room.
 # fmt: off
 FLOORS = (
-    ("schedules", "block_normalization", "recipes", "optimizers", "weight_decay",
-     "layer_graph", "callback_order", "results"),
-    ("fresh", "blocks", "data", "verdict"),
+    ("schedules", "block_normalization", "recipes", "per_variable_steps",
+     "weight_decay", "layer_graph", "checks", "results"),
+    ("fresh", "blocks", "optimizers", "data", "verdict"),
     ("callback",),
     ("planning",),
     ("methods", "models", "distillation", "plots"),

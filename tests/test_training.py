@@ -112,3 +112,12 @@ def test_cosine_annealing_spans_one_stage():
 def test_bad_configs(change, message):
     with pytest.raises(ValueError, match=message):
         Config(**change)
+
+
+def test_a_strategy_is_in_the_row():
+    config = Config(method="shrink_perturb", **SHORT)
+    row = training.run(config, strategy="mirrored")  # Of one device, here.
+    assert (row["strategy"], row["replicas"]) == ("mirrored", 1)
+    assert row["final"]["train_accuracy"] > 0
+    with pytest.raises(ValueError, match="`strategy` must be one of.*Received"):
+        training.run(config, strategy="everything")
