@@ -113,6 +113,15 @@ def test_adapted_statistics_are_data():
     assert float(np.squeeze(normalization.mean)) == 2.0
 
 
+def test_states_of_random_generators_are_no_weights():
+    dropout = layers.Dropout(0.5, seed=3)
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(8), dropout])
+    model(np.ones((2, 8), "float32"), training=True)
+    before = dropout.seed_generator.state.numpy()
+    reinitialize(model, seed=0)
+    np.testing.assert_array_equal(before, dropout.seed_generator.state.numpy())
+
+
 def test_chosen_layers_get_the_values_that_they_get_with_all():
     model = dense_model()
     old, fresh = model.get_weights(), fresh_weights(model, seed=0)
