@@ -34,7 +34,7 @@ def plan(model, method, print_fn=print):
     1            2            0            8            0            0
     2            4            0            8            0            0
     """
-    method = copy.deepcopy(method)
+    method = copy.copy(method)
     method.set_model(model)
     method.prepare()
     unit, starts = method.schedule.unit, method.schedule.starts

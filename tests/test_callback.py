@@ -218,3 +218,13 @@ def test_an_event_compiles_nothing_anew(toy, toy_model):
     before = len(calls)
     fit(model, toy, ShrinkPerturb(Stages(6, 3)), 6)
     assert len(calls) == before
+
+
+def test_given_initializers_are_used_and_serialized(toy, toy_model):
+    given = {"*first/kernel": "ones", "*norm/*": keras.initializers.Constant(0.25)}
+    callback = FullReinit(Stages(2, 2), seed=0, initializers=given)
+    again = FullReinit.from_config(callback.get_config())
+    spies = [fit(toy_model(), toy, one, 2)[0] for one in (callback, again)]
+    for spy in spies:
+        assert np.all(spy.begins[1][0] == 1) and np.all(spy.begins[1][2] == 0.25)
+    assert same(spies[0].begins[1], spies[1].begins[1])
