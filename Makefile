@@ -9,6 +9,7 @@ BACKENDS = $(VENV)/.backends
 CORE_TESTS = $(addprefix tests/test_, $(addsuffix .py, callback contract custom_layers fresh \
 	methods optimizers planning recipes schedules weight_decay))
 ARGS ?=
+PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 # TensorFlow's notices that there is no GPU.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
@@ -16,13 +17,12 @@ study: $(READY)
 	$(BIN)/python -m benchmarks.study $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
+	$(PYTEST) $(ARGS)
 
 # The core on the other backends: the contract of all methods, and what it stands on.
 test-backends: $(BACKENDS)
 	for backend in jax torch; do \
-		KERAS_BACKEND=$$backend $(BIN)/python -m pytest --numprocesses 2 \
-			--dist worksteal $(CORE_TESTS) $(ARGS) || exit 1; \
+		KERAS_BACKEND=$$backend $(PYTEST) $(CORE_TESTS) $(ARGS) || exit 1; \
 	done
 
 test-slow: $(READY)

@@ -129,7 +129,7 @@ def add_block_normalization(model, num_blocks=None, ends=None):
     )
 
 
-def _groups(model, num_blocks, ends=None):
+def _groups(model, num_blocks, ends):
     """The nodes of each block."""
     nodes = nodes_in_order(model)
     if ends is not None:

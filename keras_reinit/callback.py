@@ -156,7 +156,7 @@ class Reinitialize(keras.callbacks.Callback):
     def _begin(self, at, previous):
         self._at = at
         stage = self.schedule.event(at, previous)
-        if stage is not None and at > 0:
+        if stage is not None:
             self._event(stage)
 
     def _event(self, stage):
@@ -196,7 +196,7 @@ class Reinitialize(keras.callbacks.Callback):
 
     @classmethod
     def from_config(cls, config):
-        return cls(**{k: _deserialized(value) for k, value in config.items()})
+        return cls(**keras.saving.deserialize_keras_object(config))
 
 
 class _Fresh:
@@ -209,11 +209,6 @@ class _Fresh:
     def __call__(self):
         self.value = self.draw()
         return self.value
-
-
-def _deserialized(value):
-    known = isinstance(value, dict)
-    return keras.saving.deserialize_keras_object(value) if known else value
 
 
 def _steps(epoch, batch, params, model):

@@ -51,8 +51,7 @@ def reset_optimizer(optimizer, variables=None):
             restart_averages(part, variables)
         return
     for part in _parts(optimizer):
-        fresh = type(part).from_config(part.get_config())
-        fresh.build(part._trainable_variables)
+        fresh = _new(part, part._trainable_variables)
         for old, new in zip(part.variables, fresh.variables, strict=True):
             _copy(new, old)
     optimizer._iterations.assign(0)
@@ -94,6 +93,13 @@ def _parts(optimizer, built=True):
     return [part for part in parts if part.built or not built]
 
 
+def _new(part, variables):
+    """A new optimizer of the same configuration, built for some variables."""
+    fresh = type(part).from_config(part.get_config())
+    fresh.build(variables)
+    return fresh
+
+
 def _indices(part, variables):
     chosen = {id(v) for v in variables}
     return [i for i, v in enumerate(part._trainable_variables) if id(v) in chosen]
@@ -105,8 +111,7 @@ def _reset_slots(part, variables):
     if not indices:
         return
     known = part._trainable_variables
-    fresh = type(part).from_config(part.get_config())
-    fresh.build([known[i] for i in indices])
+    fresh = _new(part, [known[i] for i in indices])
     for name, slots in vars(part).items():
         if name not in LISTS_OF_ALL and _are_slots(slots, known):
             for i, new in zip(indices, vars(fresh)[name], strict=True):

@@ -224,7 +224,7 @@ def _reseeded(config, rng):
 
 @contextlib.contextmanager
 def _seeded(rng):
-    """Seeds every global generator that an initializer may use, and puts it back."""
+    """Seeds Python's, NumPy's and Keras' global generators, and puts them back."""
     seed = int(rng.integers(2**31))
     states = random.getstate(), np.random.get_state()
     generator = global_state.get_global_attribute("global_seed_generator")

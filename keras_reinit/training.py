@@ -59,7 +59,7 @@ def run(config, folder=None, strategy="none"):
         "stages": ends,
         "history": history,
         "train_examples": len(splits.train[1]),
-        "steps_per_epoch": len(splits.train[1]) // config.batch_size,
+        "steps_per_epoch": _steps(config, splits),
         "parameters": int(model.count_params()),
         "strategy": strategy,
         "replicas": chosen.num_replicas_in_sync,
@@ -125,8 +125,13 @@ def load(config, folder=None):
     )
 
 
+def _steps(config, splits):
+    """Steps an epoch: whole batches only."""
+    return len(splits.train[1]) // config.batch_size
+
+
 def _compile(config, splits, model):
-    steps = len(splits.train[1]) // config.batch_size
+    steps = _steps(config, splits)
     model.compile(
         optimizer=_optimizer(config, steps),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -138,7 +143,7 @@ def _compile(config, splits, model):
 
 
 def _train(config, splits, model):
-    steps = len(splits.train[1]) // config.batch_size
+    steps = _steps(config, splits)
     standardize = data.Standardize.fit(splits.train[0])
     augment = _augmentation(config, splits) if "D" in config.regularization else None
     stream = data.train_dataset(

@@ -1,6 +1,7 @@
-"""What the contract tests of all methods share: the table, and a spy."""
+"""What test modules share: the table of all methods, a spy, and small helpers."""
 
 import dataclasses
+import random
 
 import keras
 import numpy as np
@@ -40,6 +41,16 @@ METHODS = {
     "born_again": Method(FullReinit, BornAgain),
     "self_distillation": Method(ShrinkPerturb, BornAgain),
 }
+
+
+def not_on_torch(reason):
+    return pytest.mark.skipif(keras.backend.backend() == "torch", reason=reason)
+
+
+one_step_an_execution = not_on_torch(
+    "Keras takes no steps_per_execution > 1 on PyTorch"
+)
+not_compiled = not_on_torch("steps are not compiled on PyTorch")
 every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
 
 
@@ -69,6 +80,18 @@ def fit(model, toy, callback, epochs, callbacks=(), **kwargs):
         **kwargs,
     )
     return spy, history.history
+
+
+def dense_model(**kwargs):
+    dense = keras.layers.Dense
+    return keras.Sequential(
+        [keras.Input((64,)), dense(64, **kwargs), dense(64, **kwargs)]
+    )
+
+
+def next_random_numbers():
+    """One number of each global generator, which moves them."""
+    return random.random(), np.random.random(), float(keras.random.uniform(()))
 
 
 def same(a, b):

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from contract import Spy, fit, same, state
+from contract import Spy, fit, not_compiled, one_step_an_execution, same, state
 
 from keras_reinit import (
     FullReinit,
@@ -130,10 +130,7 @@ def test_full_reinit_is_a_new_model_trained_on_its_own(toy, toy_model):
     assert same(spy.ends[-1], expected.ends[-1])
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() == "torch",
-    reason="Keras takes no steps_per_execution > 1 on PyTorch",
-)
+@one_step_an_execution
 def test_events_come_with_the_first_execution_at_or_after_their_step(toy, toy_model):
     class Steps(keras.callbacks.Callback):
         seen = []
@@ -199,9 +196,7 @@ def test_partial_state_needs_an_optimizer_that_counts_by_variable(toy, toy_model
         fit(toy_model("adam"), toy, callback, 4)
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() == "torch", reason="steps are not compiled on PyTorch"
-)
+@not_compiled
 def test_an_event_compiles_nothing_anew(toy, toy_model):
     calls = []
 

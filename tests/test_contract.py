@@ -7,7 +7,7 @@ import pickle
 import keras
 import numpy as np
 import pytest
-from contract import every_method, fit, same, state
+from contract import every_method, fit, one_step_an_execution, same, state
 
 from keras_reinit import Stages, StepStages, WarmRestart, per_variable_steps
 
@@ -54,11 +54,10 @@ def test_one_stage_is_standard_training(method, toy, toy_model):
 
 @every_method
 def test_a_later_fit_goes_on_with_the_schedule(method, toy, toy_model):
-    kwargs = {} if method.make is WarmRestart else {"seed": 3}
     runs = []
     for parts in ([(0, 4)], [(0, 2), (2, 4)]):
         keras.utils.set_random_seed(1)
-        model, callback = toy_model(wrap=method.wrap), method(Stages(4, 2), **kwargs)
+        model, callback = toy_model(wrap=method.wrap), method(Stages(4, 2), seed=3)
         for begin, end in parts:
             fit(model, toy, callback, end, initial_epoch=begin, shuffle=False)
         runs.append(model.get_weights())
@@ -221,10 +220,7 @@ def test_compiled_and_not_compiled_steps_agree(method, toy, toy_model):
 
 
 @every_method
-@pytest.mark.skipif(
-    keras.backend.backend() == "torch",
-    reason="Keras takes no steps_per_execution > 1 on PyTorch",
-)
+@one_step_an_execution
 def test_several_steps_in_one_execution(method, toy, toy_model):
     one, two = (
         train(method, toy, toy_model, StepStages(24, 3), steps_per_execution=n)

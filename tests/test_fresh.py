@@ -1,4 +1,3 @@
-import random
 import subprocess
 import sys
 
@@ -6,15 +5,12 @@ import keras
 import numpy as np
 import psutil
 import pytest
+from contract import dense_model, next_random_numbers, not_compiled
 from keras import layers
 
 from keras_reinit import fresh_weights, reinitialize
-
-
-def dense_model(**kwargs):
-    return keras.Sequential(
-        [keras.Input((64,)), layers.Dense(64, **kwargs), layers.Dense(64, **kwargs)]
-    )
+from keras_reinit.fresh import fresh_draws
+from keras_reinit.recipes import find_recipes
 
 
 def test_a_layers_own_initializer_rewinds_and_a_fresh_draw_does_not():
@@ -57,14 +53,10 @@ def test_seeded_and_shared_initializers_do_not_repeat(shared):
 def test_no_global_random_state_moves():
     model = dense_model()
     keras.utils.set_random_seed(5)
-    expected = random.random(), np.random.random(), float(keras.random.uniform(()))
+    expected = next_random_numbers()
     keras.utils.set_random_seed(5)
     fresh_weights(model, seed=0)
-    assert expected == (
-        random.random(),
-        np.random.random(),
-        float(keras.random.uniform(())),
-    )
+    assert expected == next_random_numbers()
 
 
 @pytest.mark.parametrize(
@@ -211,9 +203,7 @@ class Counting(layers.Dense):
         return super().call(inputs)
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() == "torch", reason="steps are not compiled on PyTorch"
-)
+@not_compiled
 def test_a_draw_compiles_nothing_anew(toy):
     model = keras.Sequential([keras.Input((4,)), Counting(3)])
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
@@ -233,9 +223,6 @@ def test_memory_stays_near_the_largest_variable():
     one = 4 * 1024**2
     reinitialize(model, seed=0)  # Allocators settle.
     before, peak = tracker.memory_info().rss, [0]
-    from keras_reinit.fresh import fresh_draws
-    from keras_reinit.recipes import find_recipes
-
     for variable, draw in fresh_draws(find_recipes(model), 0, 1):
         variable.assign(draw())
         peak[0] = max(peak[0], tracker.memory_info().rss - before)
