@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 BACKENDS = $(VENV)/.backends
-CORE_TESTS = $(addprefix tests/test_, $(addsuffix .py, callback contract custom_layers fresh \
+CORE_TESTS = $(addprefix tests/test_, $(addsuffix .py, callback contract custom_layers drawing fresh \
 	methods optimizers planning recipes schedules weight_decay))
 ARGS ?=
 PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist worksteal

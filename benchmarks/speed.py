@@ -61,7 +61,8 @@ def ways():
 def event(found):
     """One event of Shrink & Perturb, as the callback does it; each a new draw."""
     for variable, draw in fresh_draws(found, seed=0, event=next(EVENTS)):
-        variable.assign(shrink_perturb(variable, draw(), SHRINK, PERTURB))
+        weight = variable.numpy()
+        variable.assign(shrink_perturb(weight, draw(), SHRINK, PERTURB))
 
 
 def draw_floor(model):

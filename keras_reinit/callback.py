@@ -4,10 +4,16 @@ import random
 
 import keras
 
-from keras_reinit.checks import check_budget, check_order, warn_of_slow_statistics
+from keras_reinit.checks import (
+    check_budget,
+    check_order,
+    checked_integer,
+    warn_of_slow_statistics,
+)
 from keras_reinit.fresh import fresh_draws
 from keras_reinit.optimizers import (
     check_partial_reset,
+    check_reset,
     reset_optimizer,
     restart_averages,
 )
@@ -22,9 +28,9 @@ class Reinitialize(keras.callbacks.Callback):
 
     A method overrides `rule`. The shell calls it at the begin of each stage but the
     first, before the first step: at that moment the metrics and the checkpoint of
-    the epoch before are written, and they are of the same weights. Weights that
-    are not trained (of layers with `trainable=False`) are never touched. Logs gain
-    `stage`, counted from 0: the stage of the epoch's last step.
+    the epoch before are written, and they are of the same weights. Frozen weights (of
+    layers with `trainable=False`, or under LoRA) are never touched. Logs gain `stage`,
+    counted from 0: the stage of the epoch's last step.
 
     What happens depends on nothing but the arguments and the epoch or step, so a
     training that `keras.callbacks.BackupAndRestore` continues is the one that was
@@ -65,17 +71,15 @@ class Reinitialize(keras.callbacks.Callback):
                 f"`optimizer_state` must be one of {OPTIMIZER_STATES}. "
                 f"Received: optimizer_state={optimizer_state!r}"
             )
-        if seed is not None and not (isinstance(seed, int) and seed >= 0):
-            raise ValueError(
-                f"`seed` must be an integer >= 0 or None. Received: seed={seed!r}"
-            )
         self.schedule = schedule
         self.optimizer_state = optimizer_state
-        self.seed = random.randrange(2**31) if seed is None else seed
+        seed = random.randrange(2**31) if seed is None else seed
+        self.seed = checked_integer("seed", seed)
         self.initializers = dict(initializers or {})
         self._recipes = None
         self._epoch = 0
         self._at = 0
+        self._execution = 1
 
     def rule(self, stage, variable, fresh):
         """The new value of one weight at the begin of `stage` (1, 2, ...).
@@ -84,11 +88,11 @@ class Reinitialize(keras.callbacks.Callback):
             stage: Integer, the stage that begins, counted from 0.
             variable: The `keras.Variable`; its value is the end of the last stage.
             fresh: Function without arguments that draws an independent initial
-                value, an array of the backend; what is not drawn costs nothing.
+                value, a NumPy array; what is not drawn costs nothing.
 
         Returns:
-            Array of the same shape, or `None` to leave the weight alone, which is
-            what the base class does with all of them.
+            Array of the same shape, of NumPy or the backend, or `None` to leave the
+            weight alone, which is what the base class does with all of them.
         """
         return None
 
@@ -126,13 +130,20 @@ class Reinitialize(keras.callbacks.Callback):
         """Finds what is needed before an event; raises if the model does not fit."""
         if self.draws and self.schedule.stages > 1:
             # A layer that cannot be re-drawn is found now, not after a stage.
-            self._recipes = find_recipes(self.network, self.initializers)
+            network, frozen = self.network, _frozen(self.network)
+            needed = {id(v) for v in network.weights} - frozen
+            self._recipes = find_recipes(network, self.initializers, needed)
 
     def on_train_begin(self, logs=None):
         check_order(self)
         check_budget(self.schedule, self.params)
         self.prepare()
-        if self._recipes is not None:
+        if self.schedule.stages == 1:
+            return
+        self._execution = self.model.steps_per_execution
+        if self.optimizer_state == "fresh":
+            check_reset(self.model.optimizer)
+        if self.draws:
             if self.optimizer_state == "reinitialized":
                 check_partial_reset(self.model.optimizer)
             warn_of_slow_statistics(self.network, self._steps_of_a_stage())
@@ -144,7 +155,9 @@ class Reinitialize(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         if self.schedule.unit == "steps":
-            self._begin(*_steps(self._epoch, batch, self.params, self.model))
+            # Not by `self.model`: on JAX that copies the weights back in each step.
+            steps = _steps(self._epoch, batch, self.params["steps"], self._execution)
+            self._begin(*steps)
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None:
@@ -211,9 +224,8 @@ class _Fresh:
         return self.value
 
 
-def _steps(epoch, batch, params, model):
+def _steps(epoch, batch, steps, execution):
     """The step that begins, and the one that began the last execution."""
-    steps, execution = params["steps"], model.steps_per_execution
     step = epoch * steps + batch
     if batch > 0:
         return step, step - execution
@@ -221,6 +233,16 @@ def _steps(epoch, batch, params, model):
 
 
 def _frozen(model):
-    """Ids of the weights of frozen layers, however deep inside of others they are."""
-    frozen = (layer for layer in model._flatten_layers() if not layer.trainable)
-    return {id(variable) for layer in frozen for variable in layer.weights}
+    """Ids of the weights that are not trained though they were made to be.
+
+    A frozen layer, however deep inside of others, has only such weights; the kernel
+    under a LoRA update is one of a layer that is trained. BatchNorm's statistics are
+    none: they were never made to be trained.
+    """
+    frozen = set()
+    for layer in model._flatten_layers():
+        if not layer.trainable:
+            frozen.update(id(v) for v in layer.weights)
+        made = layer._trainable_variables
+        frozen.update(id(v) for v in made if not v.trainable)
+    return frozen

@@ -4,7 +4,8 @@ import collections
 
 import keras
 
-from keras_reinit.recipes import find_recipes
+from keras_reinit.checks import checked_integer
+from keras_reinit.recipes import data_of, find_recipes
 
 MODES = ("fresh", "rewind")
 
@@ -13,8 +14,11 @@ def fresh_weights(model, seed, event=0, *, initializers=None):
     """Draws new initial values for all weights, as a newly built model would.
 
     The same arguments give the same values in every process, whatever was built
-    before; no global random state moves. Adapted statistics of
-    `keras.layers.Normalization` are data and come back as they are.
+    before; no global random state moves. Weights with one of Keras' random
+    initializers (normal, uniform, variance scaling) also get the same values on every
+    backend. Adapted statistics of `keras.layers.Normalization` are data and come back
+    as they are. Values given to a constructor, as in `Embedding(weights=...)`, are not
+    in its configuration: such a weight is drawn as its initializer says.
 
     Args:
         model: A built `keras.Model`.
@@ -41,6 +45,7 @@ def fresh_weights(model, seed, event=0, *, initializers=None):
     ((3, 2), [0.0, 0.0])
     """
     recipes = find_recipes(model, initializers)
+    seed, event = checked_integer("seed", seed), checked_integer("event", event)
     draws = {id(v): draw for v, draw in fresh_draws(recipes, seed, event)}
     return [
         keras.ops.convert_to_numpy(draws[id(v)]() if id(v) in draws else v)
@@ -90,22 +95,22 @@ def reinitialize(
     """
     if mode not in MODES:
         raise ValueError(f"`mode` must be one of {MODES}. Received: mode={mode!r}")
-    if mode == "fresh" and seed is None:
-        raise ValueError(
-            "`seed` must be an integer >= 0 to draw fresh weights. Received: seed=None"
-        )
-    first = _first(model, first_weights) if mode == "rewind" else None
     chosen = None if layers is None else _variables(model, layers)
-    recipes = find_recipes(model, initializers)
-    for variable, draw in fresh_draws(recipes, seed or 0, event):
+    if mode == "rewind":
+        draws = _first_values(model, first_weights)
+    else:
+        seed, event = checked_integer("seed", seed), checked_integer("event", event)
+        draws = fresh_draws(find_recipes(model, initializers, chosen), seed, event)
+    for variable, draw in draws:
         if chosen is None or id(variable) in chosen:
-            variable.assign(draw() if first is None else first[id(variable)])
+            variable.assign(draw())
 
 
 def fresh_draws(recipes, seed, event=0):
     """Yields pairs of a variable and a function that draws its fresh value.
 
-    What is not asked for costs nothing, and only one value need exist at a time.
+    The values are NumPy arrays. What is not asked for costs nothing, and only one
+    value need exist at a time.
 
     Args:
         recipes: Of `keras_reinit.recipes.find_recipes`; found once, used at each
@@ -117,7 +122,8 @@ def fresh_draws(recipes, seed, event=0):
         yield from recipe.draws((seed, event, position))
 
 
-def _first(model, first_weights):
+def _first_values(model, first_weights):
+    """Pairs of a variable and a function that returns its first value."""
     shapes = [tuple(v.shape) for v in model.weights]
     given = [] if first_weights is None else [value.shape for value in first_weights]
     if shapes != given:
@@ -125,8 +131,10 @@ def _first(model, first_weights):
             "`first_weights` must be the `model.get_weights()` to return to, arrays of "
             f"shapes {shapes}. Received: shapes {given}"
         )
-    pairs = zip(model.weights, first_weights, strict=True)
-    return {id(variable): value for variable, value in pairs}
+    data = data_of(model)
+    for variable, value in zip(model.weights, first_weights, strict=True):
+        if id(variable) not in data:
+            yield variable, lambda value=value: value
 
 
 def _variables(model, layers):

@@ -1,8 +1,10 @@
 """Optimizer state after a re-initialization: fresh, kept, or fresh in part."""
 
+import math
+
 import keras
 
-from keras_reinit.per_variable_steps import PerVariableSteps
+from keras_reinit.per_variable_steps import PerVariableSteps, new_of_its_kind
 
 # Their update of a variable does not depend on the number of steps taken.
 STEPLESS = (
@@ -47,17 +49,17 @@ def reset_optimizer(optimizer, variables=None):
     if variables is not None:
         check_partial_reset(optimizer)
         for part in _parts(optimizer):
-            _reset_slots(part, variables)
+            _reset_slots(part, _indices(part, variables))
             restart_averages(part, variables)
         return
+    for level in _levels(optimizer):
+        if level.built:
+            _reset_counts(level)
     for part in _parts(optimizer):
-        fresh = _new(part, part._trainable_variables)
-        for old, new in zip(part.variables, fresh.variables, strict=True):
-            _copy(new, old)
-    optimizer._iterations.assign(0)
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) and optimizer.built:
-        optimizer.step_counter.assign(0)
-        optimizer.dynamic_scale.assign(optimizer.initial_scale)
+        if _has_other_state(part):
+            _reset_all(part)
+        else:
+            _reset_slots(part, range(len(part._trainable_variables)))
 
 
 def restart_averages(optimizer, variables):
@@ -72,8 +74,22 @@ def restart_averages(optimizer, variables):
                 _copy(part._trainable_variables[i], averages[i])
 
 
+def check_reset(optimizer):
+    """A `ValueError` unless an optimizer tells how a new one of its kind is made."""
+    for part in _parts(optimizer, built=False):
+        try:
+            new_of_its_kind(part)
+        except Exception as error:
+            raise ValueError(
+                "`optimizer` must have a `get_config()` that returns its constructor's "
+                "arguments, for its state to start again (or choose "
+                f"`optimizer_state='keep'`). Received: {part}: {error!r}"
+            ) from error
+
+
 def check_partial_reset(optimizer):
     """A `ValueError` unless the state of single variables can start again."""
+    check_reset(optimizer)
     for part in _parts(optimizer, built=False):
         if not isinstance(part, (*STEPLESS, PerVariableSteps)):
             raise ValueError(
@@ -84,20 +100,32 @@ def check_partial_reset(optimizer):
             )
 
 
+def _levels(optimizer):
+    """Yields an optimizer and those inside of it."""
+    yield optimizer
+    inner = getattr(optimizer, "inner_optimizer", None)
+    for one in getattr(optimizer, "optimizers", [inner] if inner is not None else []):
+        yield from _levels(one)
+
+
 def _parts(optimizer, built=True):
     """The optimizers that hold state, inside of wrappers."""
-    inner = getattr(optimizer, "inner_optimizer", None)
-    if inner is not None:
-        return _parts(inner, built)
-    parts = getattr(optimizer, "optimizers", [optimizer])
-    return [part for part in parts if part.built or not built]
+    return [
+        level
+        for level in _levels(optimizer)
+        if not hasattr(level, "inner_optimizer") and not hasattr(level, "optimizers")
+        if level.built or not built
+    ]
 
 
-def _new(part, variables):
-    """A new optimizer of the same configuration, built for some variables."""
-    fresh = type(part).from_config(part.get_config())
-    fresh.build(variables)
-    return fresh
+def _reset_counts(level):
+    """The state that is not of single variables: counts, products, the loss scale."""
+    level._iterations.assign(0)
+    if isinstance(level, keras.optimizers.LossScaleOptimizer):
+        level.step_counter.assign(0)
+        level.dynamic_scale.assign(level.initial_scale)
+    if isinstance(level, keras.optimizers.Nadam):
+        level._u_product.assign(1.0)
 
 
 def _indices(part, variables):
@@ -105,30 +133,63 @@ def _indices(part, variables):
     return [i for i, v in enumerate(part._trainable_variables) if id(v) in chosen]
 
 
-def _reset_slots(part, variables):
-    """Copies the slots of some variables from a new optimizer of these alone."""
-    indices = _indices(part, variables)
-    if not indices:
-        return
-    known = part._trainable_variables
-    fresh = _new(part, [known[i] for i in indices])
-    for name, slots in vars(part).items():
-        if name not in LISTS_OF_ALL and _are_slots(slots, known):
-            for i, new in zip(indices, vars(fresh)[name], strict=True):
-                if slots[i] is not None:
-                    _copy(new, slots[i])
+def _groups(variables, indices):
+    """Cuts indices into lists, each of no more numbers than the largest variable."""
+    sizes = {i: math.prod(variables[i].shape) for i in indices}
+    groups, room = [], -1
+    for i, size in sizes.items():
+        if size > room:
+            groups.append([])
+            room = max(sizes.values())
+        groups[-1].append(i)
+        room -= size
+    return groups
+
+
+def _slots(part):
+    """The names of an optimizer's lists of one slot for each variable."""
+    count = len(part._trainable_variables)
+    return [
+        name
+        for name, slots in vars(part).items()
+        if name not in LISTS_OF_ALL
+        and isinstance(slots, list)
+        and len(slots) == count
+        and all(slot is None or isinstance(slot, keras.Variable) for slot in slots)
+    ]
+
+
+def _reset_slots(part, indices):
+    """Copies slots from new optimizers of a few variables each, to save memory."""
+    known, names = part._trainable_variables, _slots(part)
+    for group in _groups(known, indices):
+        fresh = new_of_its_kind(part)
+        fresh.build([known[i] for i in group])
+        for name in names:
+            for i, new in zip(group, vars(fresh)[name], strict=True):
+                if new is not None:
+                    _copy(new, vars(part)[name][i])
     if isinstance(part, PerVariableSteps):
         for i in indices:
-            _copy(part.iterations, part.first_steps[i])
+            _copy(part._iterations, part.first_steps[i])
 
 
-def _are_slots(value, variables):
-    """Whether an attribute of an optimizer is a list of one slot for each variable."""
-    return (
-        isinstance(value, list)
-        and len(value) == len(variables)
-        and all(slot is None or isinstance(slot, keras.Variable) for slot in value)
-    )
+def _has_other_state(part):
+    """Whether a user's optimizer keeps variables in other ways than Keras' own."""
+    known = {id(v) for name in _slots(part) for v in vars(part)[name]}
+    known |= {id(part._iterations), id(getattr(part, "_u_product", None))}
+    return any(id(v) not in known for v in _state(part))
+
+
+def _reset_all(part):
+    fresh = new_of_its_kind(part)
+    fresh.build(part._trainable_variables)
+    for old, new in zip(_state(part), _state(fresh), strict=True):
+        _copy(new, old)
+
+
+def _state(part):
+    return [v for v in part.variables if v is not part._learning_rate]
 
 
 def _copy(new, old):

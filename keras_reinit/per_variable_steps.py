@@ -37,7 +37,24 @@ def per_variable_steps(optimizer):
             "`optimizer` must be a new one, neither `Nadam` nor a wrapper. "
             f"Received: {optimizer}, built={optimizer.built}"
         )
-    return _with_steps(type(optimizer)).from_config(optimizer.get_config())
+    new = new_of_its_kind(optimizer, _with_steps(type(optimizer)))
+    rate = optimizer._learning_rate
+    new.learning_rate = rate.numpy() if isinstance(rate, keras.Variable) else rate
+    return new
+
+
+def new_of_its_kind(optimizer, kind=None):
+    """A new optimizer of the same configuration, but with a learning rate of zero.
+
+    So a user's own schedule need not be serializable.
+    """
+    rate = optimizer._learning_rate
+    object.__setattr__(optimizer, "_learning_rate", 0.0)  # Past Keras' tracking.
+    try:
+        config = optimizer.get_config()
+    finally:
+        object.__setattr__(optimizer, "_learning_rate", rate)
+    return (kind or type(optimizer)).from_config({**config, "learning_rate": 0.0})
 
 
 class PerVariableSteps:
@@ -83,6 +100,7 @@ def _with_steps(cls):
     return keras.saving.register_keras_serializable("keras_reinit")(new)
 
 
-# Known by name, so that a saved model finds them.
-for _cls in ("Adam", "AdamW", "Adamax", "Lamb", "Adafactor"):
-    _with_steps(getattr(keras.optimizers, _cls))
+# Known by name, so that a saved model finds them; not all are in every Keras.
+for _name in ("Adam", "AdamW", "Adamax", "Lamb", "Adafactor", "Muon"):
+    if hasattr(keras.optimizers, _name):
+        _with_steps(getattr(keras.optimizers, _name))

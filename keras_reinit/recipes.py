@@ -1,21 +1,17 @@
 """How each weight of a built model is first drawn, found without drawing anything.
 
 Calling a layer's own initializer again does not do: an initializer keeps its seed
-and returns the ORIGINAL weights. So each layer is rebuilt from its configuration,
-in a scope where Keras creates variables without values; what their initializers are
-is all that is wanted. A draw then clones one initializer with a new seed. Where a
-layer's initial values are more than that (an LSTM's bias), it is rebuilt in full.
+and returns the ORIGINAL weights. So it is found once which initializer each weight
+has, and each draw gives it another seed.
 """
 
-import contextlib
 import fnmatch
 import functools
-import inspect
-import random
 
 import keras
-import numpy as np
-from keras.src.backend.common import global_state
+
+from keras_reinit.drawing import draw
+from keras_reinit.rebuilding import CannotRebuild, initializers_of, rebuilt
 
 # What such a layer learned from data with `adapt` is not an initial value.
 DATA_LAYERS = (keras.layers.Normalization,)
@@ -34,31 +30,35 @@ class Recipe:
         self.layer = layer
         self.weights = weights
 
-    def draws(self, entropy):
+    def draws(self, key):
         """Yields pairs of a variable and a function that draws its fresh value."""
-        rebuilt = functools.cache(lambda: _rebuilt(self.layer, entropy))
+        values = functools.cache(lambda: rebuilt(self.layer, key))
         for i, (variable, initializer) in enumerate(self.weights):
             if initializer is None:
-                yield variable, lambda v=variable: rebuilt()[id(v)]
+                yield variable, lambda v=variable: values()[id(v)]
             else:
-                draw = functools.partial(_draw, initializer, variable, (*entropy, i))
-                yield variable, draw
+                shape, dtype = tuple(variable.shape), variable.dtype
+                yield (
+                    variable,
+                    functools.partial(draw, initializer, shape, dtype, (*key, i)),
+                )
 
 
-def find_recipes(model, initializers=None):
+def find_recipes(model, initializers=None, needed=None):
     """Finds how to draw each weight of a model.
 
     Args:
         model: A built `keras.Model`.
         initializers: Dict of patterns of variable paths, such as `"scale/*"`, to
             Keras initializers, which go before what the layers say.
+        needed: Ids of the weights that must have a recipe; `None` means all.
 
     Returns:
         List of `Recipe`, in the order of the layers, each weight in one of them.
 
     Raises:
-        ValueError: If the model is not built, a weight cannot be drawn, or a pattern
-            fits none.
+        ValueError: If the model is not built, a weight that is needed cannot be
+            drawn, or a pattern fits none.
     """
     if not model.built:
         raise ValueError(
@@ -66,13 +66,16 @@ def find_recipes(model, initializers=None):
             "it an `Input`, or call it once. "
             f"Received: model={model.name!r}, which has no weights yet."
         )
-    chosen = _chosen(model, initializers or {})
-    found, known = [], set()
-    for layer, weights in _units(model, chosen):
+    found, known, unknown = [], set(), []
+    for layer, weights, reason in _units(model, _chosen(model, initializers or {})):
         new = [(v, how) for v, how in weights if id(v) not in known]
         known.update(id(v) for v, _ in new)
         if new:
             found.append(Recipe(layer, new))
+        if reason:
+            unknown.append((layer, reason))
+    for layer, reason in unknown:
+        _check_known(layer, reason, known, needed)
     return found
 
 
@@ -91,162 +94,68 @@ def _chosen(model, initializers):
 
 
 def _units(layer, chosen):
-    """Yields the layers that are drawn whole, with the initializers of their weights.
+    """Yields the layers that are drawn whole: layer, weights, why some are missing.
 
-    Models are opened. So is a layer that cannot be rebuilt and is but a container:
-    then its parts are what a newly built one would consist of.
+    Models are opened. So is a layer that cannot be rebuilt: if it is but a container,
+    its parts are what a newly built one would consist of.
     """
     weights = layer.weights
     if not weights or isinstance(layer, DATA_LAYERS):
         return
     if all(id(v) in chosen for v in weights):
-        yield layer, [(v, chosen[id(v)]) for v in weights]
+        yield layer, [(v, chosen[id(v)]) for v in weights], None
         return
     reason = "a model's own weights are in none of its layers"
     if not isinstance(layer, keras.Model):
         try:
-            found, data = _initializers(layer), _data(layer)
-            yield (
-                layer,
-                [(v, chosen.get(id(v), h)) for v, h in found if id(v) not in data],
-            )
+            found, data = initializers_of(layer), data_of(layer)
+            hows = [(v, chosen.get(id(v), h)) for v, h in found if id(v) not in data]
+            yield layer, hows, None
             return
         except CannotRebuild as error:
             reason = str(error)
-    parts = layer._flatten_layers(include_self=False, recursive=False)
-    parts = list({id(part): part for part in parts}.values())
-    inside = {id(v) for part in parts for v in part.weights}
-    own = [v for v in weights if id(v) not in inside]
-    unknown = [v.path for v in own if id(v) not in chosen]
-    if unknown:
-        raise ValueError(
-            f"Layer {layer.name!r} ({type(layer).__name__}) cannot be rebuilt from "
-            f"its configuration, so no fresh weights can be drawn for {unknown}: "
-            f"{reason}. Say how they are drawn with `initializers={{"
-            f"{unknown[0]!r}: 'glorot_uniform', ...}}`, or give the layer a "
-            "`get_config()` that returns its constructor's arguments and a `build()` "
-            "that makes all its weights."
-        )
-    yield layer, [(v, chosen[id(v)]) for v in own]
+    parts = _parts(layer)
+    own = _own(layer, parts)
+    yield layer, [(v, chosen[id(v)]) for v in own if id(v) in chosen], reason
     for part in parts:
         yield from _units(part, chosen)
 
 
-def _data(layer):
-    """The ids of what layers inside of a layer learned from data."""
+def data_of(layer):
+    """The ids of what layers inside of a layer or model learned from data."""
     inside = [part for part in layer._flatten_layers() if isinstance(part, DATA_LAYERS)]
     return {id(v) for part in inside for v in part.weights}
 
 
-class CannotRebuild(Exception):
-    """A layer's configuration does not give the same layer again."""
+def _parts(layer):
+    parts = layer._flatten_layers(include_self=False, recursive=False)
+    return list({id(part): part for part in parts}.values())
 
 
-def _initializers(layer):
-    """The initializer of each weight; `None` where that is not the whole story."""
-    if any(
-        getattr(part, "quantization_mode", None) for part in layer._flatten_layers()
-    ):
-        raise CannotRebuild("its weights are quantized, and are not what was drawn")
-    try:
-        with _deferred() as scope:
-            new = _sibling(layer, np.random.default_rng(0)).weights
-            hows = [
-                None if scope.get_current_value(v) is not None else v._initializer
-                for v in new
-            ]
-    except Exception:  # Not all layers can be built without values.
-        hows = [None] * len(layer.weights)
-    if all(isinstance(how, keras.initializers.Initializer) for how in hows):
-        return list(zip(layer.weights, hows, strict=True))
-    _rebuilt(layer, (0,))  # What cannot be rebuilt is found now.
-    return [(v, None) for v in layer.weights]
+def _own(layer, parts):
+    """The weights that are in no part of a layer."""
+    inside = {id(v) for part in parts for v in part.weights}
+    return [v for v in layer.weights if id(v) not in inside]
 
 
-def _rebuilt(layer, entropy):
-    """The weights of a newly built layer, by the ids of the old ones."""
-    try:
-        new = _sibling(layer, np.random.default_rng(entropy)).weights
-    except Exception as error:
-        raise CannotRebuild(repr(error)) from error
-    return {
-        id(v): keras.ops.convert_to_tensor(value)
-        for v, value in zip(layer.weights, new, strict=True)
-    }
+def _check_known(layer, reason, known, needed):
+    """A `ValueError` if weights of a layer's own that are needed cannot be drawn."""
+    missing = [
+        v.path
+        for v in _own(layer, _parts(layer))
+        if id(v) not in known and (needed is None or id(v) in needed)
+    ]
+    if missing:
+        help_ = "" if isinstance(layer, keras.Model) else HELP
+        raise ValueError(
+            f"Layer {layer.name!r} ({type(layer).__name__}) cannot be rebuilt from "
+            f"its configuration, so no fresh weights can be drawn for {missing}: "
+            f"{reason}. Say how they are drawn with `initializers={{"
+            f"{missing[0]!r}: 'glorot_uniform', ...}}`{help_}."
+        )
 
 
-def _sibling(layer, rng):
-    with _seeded(rng), keras.saving.custom_object_scope(_objects_of(layer)):
-        sibling = type(layer).from_config(_reseeded(layer.get_config(), rng))
-        if not sibling.built:
-            sibling.build_from_config(layer.get_build_config())
-    old, new = (
-        [(tuple(v.shape), v.dtype) for v in one.weights] for one in (layer, sibling)
-    )
-    if old != new:
-        raise CannotRebuild(f"it has the weights {old}, rebuilt {new}")
-    return sibling
-
-
-def _objects_of(layer):
-    """The layer's initializers, activations and so on, registered or not."""
-    layers = layer._flatten_layers()
-    found = (value for one in layers for value in vars(one).values() if callable(value))
-    objects = (v if inspect.isfunction(v) else type(v) for v in found)
-    return {v.__name__: v for v in objects if not v.__module__.startswith("keras.")}
-
-
-def _draw(initializer, variable, entropy):
-    rng = np.random.default_rng(entropy)
-    shape, dtype = tuple(variable.shape), variable.dtype
-    if isinstance(initializer, keras.initializers.Initializer):
-        config = _reseeded(initializer.get_config(), rng)
-        initializer = type(initializer).from_config(config)
-        if type(initializer).__module__.startswith("keras."):
-            return initializer(shape, dtype=dtype)  # Its seed is all it depends on.
-    with _seeded(rng):
-        return initializer(shape, dtype=dtype)
-
-
-def _reseeded(config, rng):
-    """A copy of a config in which every seed is a new one, `None` included."""
-    if isinstance(config, dict):
-        return {
-            key: int(rng.integers(2**31))
-            if key == "seed" and (value is None or isinstance(value, int))
-            else _reseeded(value, rng)
-            for key, value in config.items()
-        }
-    if isinstance(config, (list, tuple)):
-        return type(config)(_reseeded(value, rng) for value in config)
-    return config
-
-
-@contextlib.contextmanager
-def _seeded(rng):
-    """Seeds Python's, NumPy's and Keras' global generators, and puts them back."""
-    seed = int(rng.integers(2**31))
-    states = random.getstate(), np.random.get_state()
-    generator = global_state.get_global_attribute("global_seed_generator")
-    random.seed(seed)
-    np.random.seed(seed)
-    new = keras.random.SeedGenerator(seed)
-    global_state.set_global_attribute("global_seed_generator", new)
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        global_state.set_global_attribute("global_seed_generator", generator)
-
-
-@contextlib.contextmanager
-def _deferred():
-    """A scope in which new variables have an initializer and no value."""
-    waiting = global_state.get_global_attribute("uninitialized_variables", [])
-    global_state.set_global_attribute("uninitialized_variables", [])
-    try:
-        with keras.StatelessScope(initialize_variables=False) as scope:
-            yield scope
-    finally:
-        global_state.set_global_attribute("uninitialized_variables", waiting)
+HELP = (
+    ", or give the layer a `get_config()` that returns its constructor's arguments "
+    "and a `build()` that makes all its weights"
+)

@@ -1,23 +1,18 @@
 """WHEN: the stages of a training at a fixed budget of epochs or of steps."""
 
 import dataclasses
-import operator
 
 import keras
+
+from keras_reinit.checks import checked_integer
 
 
 class _EqualStages:
     """What both units share: `total` units, cut into `stages` equal parts."""
 
     def __post_init__(self):
-        unit = self.unit
-        for name, low, high in ((unit, 1, None), ("stages", 1, self.total)):
-            value = getattr(self, name)
-            if not _is_integer_between(value, low, high):
-                limit = f"in [1, {unit}={high}]" if high else ">= 1"
-                raise ValueError(
-                    f"`{name}` must be an integer {limit}. Received: {name}={value!r}"
-                )
+        checked_integer(self.unit, self.total, low=1)
+        checked_integer("stages", self.stages, low=1, high=self.total)
 
     @property
     def total(self):
@@ -125,11 +120,3 @@ class StepStages(_EqualStages):
     steps: int
     stages: int
     unit = "steps"
-
-
-def _is_integer_between(value, low, high):
-    try:
-        value = operator.index(value)
-    except TypeError:
-        return False
-    return value >= low and (high is None or value <= high)

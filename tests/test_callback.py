@@ -53,6 +53,19 @@ def test_frozen_layers_inside_of_others_are_never_touched(make, toy):
     assert not np.array_equal(head, model.layers[-1].get_weights()[0])
 
 
+@pytest.mark.parametrize("make", [FullReinit, ShrinkPerturb])
+def test_the_kernel_under_a_lora_update_is_frozen(make, toy, toy_model):
+    model = toy_model()
+    dense = model.get_layer("logits")
+    dense.enable_lora(2)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    kernel, update = dense._kernel.numpy(), dense.lora_kernel_a.numpy()
+    spy, _ = fit(model, toy, make(Stages(2, 2), seed=0), 2)
+    assert np.array_equal(kernel, dense._kernel.numpy())
+    assert not np.array_equal(update, dense.lora_kernel_a.numpy())
+    assert not np.array_equal(spy.ends[0][0], spy.begins[1][0])
+
+
 def test_the_base_class_is_a_rule_to_fill_in(toy, toy_model):
     class Zero(Reinitialize):
         def rule(self, stage, variable, fresh):
@@ -143,6 +156,25 @@ def test_events_come_with_the_first_execution_at_or_after_their_step(toy, toy_mo
     # 4 steps an epoch: executions begin at 0, 3 | 4, 7 | 8, 11; stages at 0, 6.
     fit(model, toy, WarmRestart(StepStages(12, 2)), 3, [Steps()])
     assert Steps.seen == [(0, 0), (3, 3), (0, 4), (3, 0), (0, 1), (3, 4)]
+
+
+def test_steps_are_counted_without_looking_at_the_model(toy, toy_model):
+    """On JAX a callback that asks for its model has the weights copied back."""
+
+    class Method(WarmRestart):
+        asked = 0
+
+        @property
+        def model(self):
+            type(self).asked += 1
+            return self._model
+
+    def asked(epochs):
+        Method.asked = 0
+        fit(toy_model(), toy, Method(StepStages(16, 2)), epochs)
+        return Method.asked
+
+    assert asked(4) - asked(3) == 0
 
 
 def test_a_schedule_in_steps_needs_to_know_them(toy, toy_model):

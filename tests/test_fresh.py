@@ -234,3 +234,23 @@ def test_mixed_precision_draws_full_precision(policy):
     dense = layers.Dense(8, dtype=policy)
     model = keras.Sequential([keras.Input((8,)), dense])
     assert fresh_weights(model, seed=0)[0].dtype == np.float32
+
+
+def test_keras_goes_on_naming_as_if_nothing_had_happened():
+    model = keras.Sequential([keras.Input((4, 4)), layers.LSTM(3), layers.Dense(2)])
+    keras.utils.clear_session()
+    layers.Dense(1), layers.LSTM(1)
+    fresh_weights(model, seed=0)
+    assert layers.Dense(1).name == "dense_1" and layers.LSTM(1).name == "lstm_1"
+
+
+@pytest.mark.parametrize("bad", [-1, 1.5, True, None, "0"])
+@pytest.mark.parametrize("argument", ["seed", "event"])
+def test_seeds_and_events_are_integers(argument, bad):
+    model = dense_model()
+    for draw in (fresh_weights, reinitialize):
+        with pytest.raises(ValueError, match=f"`{argument}` must be an integer >= 0"):
+            draw(model, **{"seed": 0, argument: bad})
+    with pytest.raises(ValueError, match="`seed` must be an integer >= 0"):
+        fresh_weights(model, bad)
+    fresh_weights(model, np.int64(3))

@@ -13,8 +13,11 @@ PACKAGE = ROOT / "keras_reinit"
 # Lowest floor first; a module may import from lower floors only, or from its own room.
 # fmt: off
 FLOORS = (
-    ("schedules", "block_normalization", "recipes", "per_variable_steps",
-     "weight_decay", "layer_graph", "checks", "results"),
+    ("sandbox", "checks", "block_normalization", "per_variable_steps",
+     "weight_decay", "layer_graph", "results"),
+    ("drawing", "schedules"),
+    ("rebuilding",),
+    ("recipes",),
     ("fresh", "blocks", "optimizers", "data", "verdict"),
     ("callback",),
     ("planning",),

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+from contract import fit
 
 from keras_reinit import (
     LayerwiseReinit,
@@ -125,3 +126,48 @@ def test_layerwise_without_rescaling_and_normalization(toy, toy_model):
     now = list(spy[1].values())
     np.testing.assert_array_equal(now[0], first[0])  # In the one block that is kept.
     assert not np.array_equal(now[-2], first[-2])
+
+
+def trained_elsewhere(toy, toy_model):
+    """A model after two epochs, and none of the callbacks that it had."""
+    model = toy_model()
+    model.fit(*toy, epochs=2, batch_size=8, verbose=0)
+    return model
+
+
+def test_layerwise_takes_no_trained_norms_for_the_first(toy, toy_model):
+    model = trained_elsewhere(toy, toy_model)
+    callback = LayerwiseReinit(Stages(4, 2), normalize=False)
+    with pytest.raises(ValueError, match="`initial_epoch` must be 0.*Received.*=2"):
+        fit(model, toy, callback, 4, initial_epoch=2)
+    plain = LayerwiseReinit(Stages(4, 2), normalize=False, rescale=False)
+    fit(model, toy, plain, 4, initial_epoch=2)
+    assert len(plain.events) == 1
+
+
+def test_norms_belong_to_weights_and_not_to_names(toy):
+    """Weights in two nested models may have one path."""
+
+    def part(scale, name):
+        inputs = keras.Input((8,))
+        dense = keras.layers.Dense(
+            8, kernel_initializer=keras.initializers.Constant(scale), name="dense"
+        )
+        return keras.Model(inputs, dense(inputs), name=name)
+
+    parts = part(0.01, "small"), part(1.0, "large")
+    kernels = [one.get_layer("dense").kernel for one in parts]
+    assert kernels[0].path == kernels[1].path
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8), *parts])
+    model.add(keras.layers.Dense(3))
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    callback = LayerwiseReinit(Stages(2, 2), num_blocks=1, normalize=False)
+    callback.set_model(model)
+    callback.prepare()
+    expected = [np.linalg.norm(kernel.numpy()) for kernel in kernels]
+    for kernel in kernels:
+        kernel.assign(3 * kernel.numpy())
+    callback._kept_blocks = lambda stage: [model]
+    values = {id(v): value for v, value, _ in callback.outcomes(1)}
+    found = [np.linalg.norm(values[id(kernel)]) for kernel in kernels]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)

@@ -1,10 +1,12 @@
 import copy
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
 
-from keras_reinit import per_variable_steps, reset_optimizer
+from keras_reinit import FullReinit, Stages, per_variable_steps, reset_optimizer
 from keras_reinit.optimizers import STEPLESS
 
 optimizers = keras.optimizers
@@ -204,3 +206,124 @@ def test_averages_start_again_where_weights_were_reset():
     step(optimizer, gradients(1), values)
     optimizer.finalize_variable_values(values)
     assert np.all(values[0].numpy() == 7.0) and np.all(values[1].numpy() == 1.0)
+
+
+class Halving(schedules.LearningRateSchedule):
+    """A schedule that Keras cannot read back: nobody registered or described it."""
+
+    def __call__(self, step):
+        return 0.1 / (1 + keras.ops.cast(step, "float32"))
+
+
+UNREADABLE_RATES = {"schedule": Halving(), "function": lambda: 0.05}
+
+
+@pytest.mark.parametrize("rate", UNREADABLE_RATES)
+@pytest.mark.parametrize("wrap", [lambda one: one, optimizers.LossScaleOptimizer])
+def test_a_learning_rate_of_ones_own_starts_again(rate, wrap):
+    def trained(count, reset):
+        inner = per_variable_steps(optimizers.Adam(UNREADABLE_RATES[rate]))
+        optimizer, values = wrap(inner), variables()
+        optimizer.build(values)
+        step(optimizer, gradients(count), values)
+        for value, begin in zip(values, variables(), strict=True):
+            value.assign(begin)
+        if reset:
+            reset_optimizer(optimizer)
+        step(optimizer, gradients(3, seed=1), values)
+        return [value.numpy() for value in values]
+
+    for a, b in zip(trained(4, True), trained(0, False), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_every_count_starts_again():
+    inner = two_optimizers(optimizers.Adam(0.02), optimizers.SGD(0.1))
+    optimizer, values = optimizers.LossScaleOptimizer(inner), variables()
+    optimizer.build(values)
+    step(optimizer, gradients(3), values)
+    levels = [optimizer, inner, *inner.optimizers]
+    counts = [int(one._iterations) for one in levels]
+    assert counts[1:] == [3, 3, 3] and int(optimizer.step_counter) == 3
+    reset_optimizer(optimizer)
+    assert [int(one._iterations) for one in levels] == [0, 0, 0, 0]
+    assert int(optimizer.step_counter) == 0
+
+
+class Averaging(optimizers.SGD):
+    """A user's optimizer with state at a place of its own."""
+
+    def build(self, variables):
+        super().build(variables)
+        self.sums = {
+            i: self.add_variable_from_reference(v, "sum")
+            for i, v in enumerate(variables)
+        }
+
+    def update_step(self, gradient, variable, learning_rate):
+        total = self.sums[self._get_variable_index(variable)]
+        self.assign_add(total, gradient)
+        super().update_step(total, variable, learning_rate)
+
+
+def test_state_at_other_places_starts_again_too():
+    optimizer, values = Averaging(0.1), variables()
+    optimizer.build(values)
+    step(optimizer, gradients(3), values)
+    assert any(total.numpy().any() for total in optimizer.sums.values())
+    reset_optimizer(optimizer)
+    assert not any(total.numpy().any() for total in optimizer.sums.values())
+
+
+class Forgetful(optimizers.SGD):
+    def __init__(self, strength, **kwargs):
+        super().__init__(0.1, **kwargs)
+        self.strength = strength
+
+
+@pytest.mark.parametrize("state", ["fresh", "reinitialized"])
+def test_an_optimizer_without_its_configuration_is_refused_at_the_begin(state):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(Forgetful(3), loss="mse")
+    data = np.ones((4, 2)), np.ones((4, 1))
+    callback = FullReinit(Stages(2, 2), optimizer_state=state)
+    with pytest.raises(ValueError, match="`optimizer` must have a `get_config"):
+        model.fit(*data, epochs=2, callbacks=[callback], verbose=0)
+    keep = FullReinit(Stages(2, 2), optimizer_state="keep")
+    model.fit(*data, epochs=2, callbacks=[keep], verbose=0)
+
+
+def test_state_is_renewed_a_few_variables_at_a_time():
+    values = [keras.Variable(np.ones(10, "float32")) for _ in range(20)]
+    optimizer, built = optimizers.Adam(), []
+    optimizer.build(values)
+    build = optimizers.Adam.build
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            optimizers.Adam,
+            "build",
+            lambda self, some: (built.append(len(some)), build(self, some)),
+        )
+        reset_optimizer(optimizer)
+    assert built == [1] * 20
+
+
+PROGRAM = """
+import keras, sys
+import keras_reinit
+model = keras.saving.load_model(sys.argv[1])
+print(type(model.optimizer).__name__)
+"""
+
+
+@pytest.mark.parametrize("name", [n for n in ("Adam", "Muon") if n in BUILT_IN])
+def test_another_process_can_load_it(name, tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    model.compile(per_variable_steps(BUILT_IN[name](0.01)), loss="mse")
+    model.fit(np.ones((4, 2)), np.ones((4, 2)), verbose=0)
+    path = str(tmp_path / "model.keras")
+    model.save(path)
+    loaded = subprocess.run(
+        [sys.executable, "-c", PROGRAM, path], capture_output=True, text=True
+    )
+    assert loaded.stdout.split() == [f"PerVariableSteps{name}"], loaded.stderr

@@ -102,18 +102,32 @@ class LayerwiseReinit(Reinitialize):
                 "`compile`, or pass `normalize=False` to do without. "
                 f"Received: model={self.network.name!r}"
             )
-        self._norms_at_begin = {v.path: _norm(v) for v in self.network.weights}
-        # A later `fit` that goes on with the training keeps the first norms.
-        self._norms = self._norms or self._norms_at_begin
+        self._norms_at_begin = _norms(self.network)
 
     def on_epoch_begin(self, epoch, logs=None):
-        if epoch == 0:
+        # A later `fit` that goes on with the training keeps the first norms.
+        if epoch == 0 or (self._norms is None and self._was_restored()):
             self._norms = self._norms_at_begin
+        if self.rescale and self._norms is None:
+            raise ValueError(
+                "`initial_epoch` must be 0 for a callback that has not seen the first "
+                "weights, whose norms it needs: go on with the same callback or with "
+                "`keras.callbacks.BackupAndRestore`, or pass `rescale=False`. "
+                f"Received: initial_epoch={epoch}"
+            )
         super().on_epoch_begin(epoch, logs)
+
+    def _was_restored(self):
+        """Whether weights changed since this newly built model's training began."""
+        return self._norms_at_begin != _norms(self.network)
 
     def outcomes(self, stage):
         kept = self._kept_blocks(stage)
         self._kept = {id(v) for block in kept for v in block.weights}
+        norms = self._norms or self._norms_at_begin
+        self._norm_of = {
+            id(v): norm for v, norm in zip(self.network.weights, norms, strict=True)
+        }
         return super().outcomes(stage)
 
     def _reinitialize(self, stage):
@@ -135,8 +149,7 @@ class LayerwiseReinit(Reinitialize):
             return fresh()
         if not (self.rescale and variable.trainable):
             return None
-        weight = keras.ops.convert_to_numpy(variable)
-        return rescale(weight, self._norms[variable.path])
+        return rescale(variable.numpy(), self._norm_of[id(variable)])
 
     def get_config(self):
         return {
@@ -152,5 +165,5 @@ def _ends_are_normalized(found):
     return all(isinstance(b.output_layer, BlockNormalization) for b in found)
 
 
-def _norm(variable):
-    return np.linalg.norm(keras.ops.convert_to_numpy(variable))
+def _norms(model):
+    return [float(np.linalg.norm(v.numpy())) for v in model.weights]

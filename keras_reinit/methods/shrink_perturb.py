@@ -62,7 +62,8 @@ class ShrinkPerturb(Reinitialize):
             return None  # Nothing happens, to statistics neither.
         if not variable.trainable:
             return fresh()
-        return shrink_perturb(variable, fresh(), self.shrink, self.perturb)
+        weight = variable.numpy()
+        return shrink_perturb(weight, fresh(), self.shrink, self.perturb)
 
     def get_config(self):
         return {

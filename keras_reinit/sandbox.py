@@ -1,0 +1,51 @@
+"""Runs a user's initializer, or builds a layer, and leaves no trace of it."""
+
+import collections
+import contextlib
+import random
+
+import keras
+import numpy as np
+from keras.src.backend.common import global_state
+
+
+def bit_generator(key):
+    """Returns a NumPy bit generator; each key is a stream of its own.
+
+    Args:
+        key: Tuple of integers >= 0, a seed first. (0, 1) and (0, 1, 0) are two keys.
+    """
+    return np.random.SFC64(np.random.SeedSequence(key[0], spawn_key=key[1:]))
+
+
+@contextlib.contextmanager
+def sandbox(key):
+    """Seeds Python's, NumPy's and Keras' generators by a key, and puts them back.
+
+    With them what else Keras keeps for the whole process: the numbers of its names,
+    variables that wait for a value. TensorFlow's and PyTorch's generators are not
+    seeded: TensorFlow's could not be put back.
+    """
+    seed = int(np.random.Generator(bit_generator(key)).integers(2**31))
+    python, numpy = random.getstate(), np.random.get_state()
+    inside = {
+        "object_name_uids": collections.defaultdict(int),
+        "uninitialized_variables": [],
+        "global_seed_generator": None,
+    }
+    outside = {name: global_state.get_global_attribute(name) for name in inside}
+    try:
+        random.seed(seed)
+        np.random.seed(seed)
+        _set(inside)
+        _set({"global_seed_generator": keras.random.SeedGenerator(seed)})
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        _set(outside)
+
+
+def _set(attributes):
+    for name, value in attributes.items():
+        global_state.set_global_attribute(name, value)
