@@ -145,7 +145,7 @@ def _compile(config, splits, model):
 def _train(config, splits, model):
     steps = _steps(config, splits)
     standardize = data.Standardize.fit(splits.train[0])
-    augment = _augmentation(config, splits) if "D" in config.regularization else None
+    augment = _augmentation(splits) if "D" in config.regularization else ()
     stream = data.train_dataset(
         *splits.train,
         config.batch_size,
@@ -225,11 +225,10 @@ def _cross_entropy():
     )
 
 
-def _augmentation(config, splits):
+def _augmentation(splits):
     # The literature's pad of 4 for 32 pixels, in proportion.
     side = splits.train[0].shape[1]
-    flip = data.DATASETS[config.dataset].flip
-    return data.PadCropFlip(pad=max(1, side // 8), flip=flip)
+    return data.PadCropFlip(pad=max(1, side // 8), flip=splits.flip)
 
 
 def _optimizer(config, steps):

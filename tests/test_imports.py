@@ -30,12 +30,16 @@ FLOORS = (
 HEAVY = {
     "matplotlib": {"plots.py"},
     "jinja2": {"report.py"},
-    "tensorflow_datasets": {"data/datasets.py"},
+    "tensorflow_datasets": {"data/from_tfds.py", "data/tiny_imagenet.py"},
     "keras_tuner": set(),
     "tensorflow": {
         "data/augment.py",
+        "data/files.py",
         "data/images.py",
+        "data/keras_layer.py",
+        "data/mixing.py",
         "data/pipeline.py",
+        "data/rand_augment.py",
         "study.py",
         "training.py",
     },

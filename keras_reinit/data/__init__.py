@@ -1,18 +1,58 @@
 """Data sets, label noise, augmentation and tf.data pipelines."""
 
-from keras_reinit.data.augment import PadCropFlip
-from keras_reinit.data.datasets import DATASETS, Splits, load
+from keras_reinit.data.augment import Cutout, PadCropFlip, RandomErasing
+from keras_reinit.data.datasets import DATASETS, Splits, from_arrays, load
+from keras_reinit.data.files import ImageFiles, read_folder
+from keras_reinit.data.human_noise import HumanNoise
 from keras_reinit.data.images import Standardize
-from keras_reinit.data.label_noise import SymmetricNoise
-from keras_reinit.data.pipeline import eval_dataset, train_dataset
+from keras_reinit.data.instance_noise import InstanceNoise
+from keras_reinit.data.keras_layer import KerasLayer
+from keras_reinit.data.label_noise import (
+    AsymmetricNoise,
+    LabelNoise,
+    PairFlipNoise,
+    SymmetricNoise,
+    TransitionNoise,
+)
+from keras_reinit.data.mixing import CutMix, MixUp
+from keras_reinit.data.pairs import (
+    CorrectedAccuracy,
+    FlippedAccuracy,
+    OfPair,
+    PairAccuracy,
+    UnflippedAccuracy,
+)
+from keras_reinit.data.pipeline import StartAtEpoch, eval_dataset, train_dataset
+from keras_reinit.data.rand_augment import RandAugment
 
 __all__ = [
     "DATASETS",
+    "AsymmetricNoise",
+    "CorrectedAccuracy",
+    "CutMix",
+    "Cutout",
+    "FlippedAccuracy",
+    "HumanNoise",
+    "ImageFiles",
+    "InstanceNoise",
+    "KerasLayer",
+    "LabelNoise",
+    "MixUp",
+    "OfPair",
     "PadCropFlip",
+    "PairAccuracy",
+    "PairFlipNoise",
+    "RandAugment",
+    "RandomErasing",
     "Splits",
     "Standardize",
+    "StartAtEpoch",
     "SymmetricNoise",
+    "TransitionNoise",
+    "UnflippedAccuracy",
     "eval_dataset",
+    "from_arrays",
     "load",
+    "read_folder",
     "train_dataset",
 ]

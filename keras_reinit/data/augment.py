@@ -1,4 +1,9 @@
-"""Augmentation: batched, stateless functions of images and given random numbers."""
+"""Augmentation: batched functions of images and of random numbers that are given.
+
+Nothing here draws: `train_dataset` gives each example its own `num_draws` numbers,
+which depend on seed, epoch and example alone. An augmentation of one's own is any
+callable with these two attributes. Images are uint8, or floats in [0, 1], and stay so.
+"""
 
 import dataclasses
 
@@ -27,8 +32,9 @@ class PadCropFlip:
     pad: int = 4
     flip: bool = True
 
-    # Random numbers that one example needs.
+    # Random numbers that one example needs, and whether labels change, too.
     num_draws = 3
+    mixes_labels = False
 
     def __post_init__(self):
         if self.pad < 0:
@@ -56,3 +62,132 @@ class PadCropFlip:
             columns = tf.where(draws[:, 2:] < 0.5, columns, mirrored)
         images = tf.gather(padded, rows, axis=1, batch_dims=1)
         return tf.gather(images, columns, axis=2, batch_dims=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cutout:
+    """Erases a square around a random pixel; near the edge, what lies inside of it.
+
+    DeVries & Taylor 2017 (arXiv 1708.04552), who erase after standardizing, that is,
+    by the mean; here a constant is near it.
+
+    Args:
+        size: Integer >= 1, side of the square in pixels (16 for CIFAR-10, 8 for
+            CIFAR-100 in the paper).
+        fill: Float in [0, 1], from black to white.
+
+    Raises:
+        ValueError: For an argument out of its range.
+
+    Example:
+
+    >>> Cutout(1, fill=0.0)(np.ones((1, 1, 3, 1)), np.array([[0.0, 0.5]]))[0, 0, :, 0]
+    <tf.Tensor: shape=(3,), dtype=float64, numpy=array([1., 0., 1.])>
+    """
+
+    size: int
+    fill: float = 0.5
+
+    num_draws = 2
+    mixes_labels = False
+
+    def __post_init__(self):
+        if self.size < 1:
+            raise ValueError(f"`size` must be >= 1. Received: size={self.size!r}")
+        _check_unit("fill", self.fill)
+
+    def __call__(self, images, draws):
+        """Augments a batch; draws are the row and column of the center."""
+        sides = tf.constant([*images.shape[1:3]], tf.float32)
+        centers = tf.floor(tf.cast(draws, tf.float32) * sides)
+        begin = centers - self.size // 2
+        inside = box_mask(images, begin, begin + self.size)
+        return _filled(images, inside, self.fill)
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomErasing:
+    """Erases a random rectangle, with some chance.
+
+    Zhong et al. 2017 (arXiv 1708.04896), with the paper's defaults. The rectangle
+    lies inside of the image; one that would not fit is cut to its size.
+
+    Args:
+        chance: Float in [0, 1].
+        area: Pair of floats in [0, 1], limits of its share of the image.
+        aspect: Float in (0, 1]: height over width lies between it and its inverse.
+        fill: Float in [0, 1], from black to white.
+
+    Raises:
+        ValueError: For an argument out of its range.
+
+    Example:
+
+    >>> erase = RandomErasing(chance=1.0, area=(0.25, 0.25), aspect=1.0, fill=0.0)
+    >>> erased = erase(np.ones((1, 4, 4, 1)), np.zeros((1, 5)))
+    >>> float(tf.reduce_sum(erased))
+    12.0
+    """
+
+    chance: float = 0.5
+    area: tuple = (0.02, 0.4)
+    aspect: float = 0.3
+    fill: float = 0.5
+
+    num_draws = 5
+    mixes_labels = False
+
+    def __post_init__(self):
+        _check_unit("chance", self.chance)
+        _check_unit("fill", self.fill)
+        low, high = self.area
+        if not 0 <= low <= high <= 1:
+            raise ValueError(
+                "`area` must be two numbers in [0, 1], the smaller first. "
+                f"Received: area={self.area!r}"
+            )
+        if not 0 < self.aspect <= 1:
+            raise ValueError(
+                f"`aspect` must be in (0, 1]. Received: aspect={self.aspect!r}"
+            )
+
+    def __call__(self, images, draws):
+        """Augments a batch; draws: chance, area, aspect, row, column."""
+        draws = tf.cast(draws, tf.float32)
+        height, width = images.shape[1:3]
+        low, high = self.area
+        area = (low + (high - low) * draws[:, 1]) * height * width
+        root = tf.pow(self.aspect, draws[:, 2] - 0.5)  # Of the aspect, log-uniform.
+        sides = tf.sqrt(area)[:, None] * tf.stack([root, 1 / root], axis=1)
+        sides = tf.minimum(tf.round(sides), [height, width])
+        begin = tf.floor(draws[:, 3:] * ([height + 1, width + 1] - sides))
+        inside = box_mask(images, begin, begin + sides)
+        chosen = draws[:, 0] < self.chance
+        return _filled(images, inside & chosen[:, None, None, None], self.fill)
+
+
+def box_mask(images, begin, end):
+    """Returns which pixels lie in a box of each image: (batch, height, width, 1).
+
+    Args:
+        images: Tensor of shape (batch, height, width, channels).
+        begin, end: Float tensors of shape (batch, 2): the first row and column
+            inside, and the first beyond.
+    """
+    inside = []
+    for axis in (0, 1):
+        places = tf.range(images.shape[1 + axis], dtype=tf.float32)[None]
+        above = places >= begin[:, axis : axis + 1]
+        inside.append(above & (places < end[:, axis : axis + 1]))
+    return (inside[0][:, :, None] & inside[1][:, None, :])[..., None]
+
+
+def _filled(images, inside, fill):
+    images = tf.convert_to_tensor(images)
+    value = round(fill * 255) if images.dtype == tf.uint8 else fill
+    return tf.where(inside, tf.cast(value, images.dtype), images)
+
+
+def _check_unit(name, value):
+    if not 0 <= value <= 1:
+        raise ValueError(f"`{name}` must be in [0, 1]. Received: {name}={value!r}")

@@ -21,14 +21,31 @@ class Standardize:
     @classmethod
     def fit(cls, images):
         """Takes the statistics of training images, (n, height, width, channels)."""
-        images = _unit_range(check_images(images))
-        mean = np.mean(images, axis=(0, 1, 2), dtype="float64")
-        std = np.std(images, axis=(0, 1, 2), dtype="float64")
+        images = check_images(images)
+        count, total, squares = 0, 0.0, 0.0
+        for begin in range(0, len(images), 1000):  # Never all of them as floats.
+            pixels = unit_range(pixels_of(images[begin : begin + 1000]))
+            pixels = pixels.astype("float64").reshape(-1, pixels.shape[-1])
+            count += len(pixels)
+            total = total + pixels.sum(axis=0)
+            squares = squares + (pixels**2).sum(axis=0)
+        mean = total / count
+        std = np.sqrt(np.maximum(squares / count - mean**2, 0))
         return cls(tuple(mean.tolist()), tuple(np.maximum(std, 1e-6).tolist()))
 
     def __call__(self, images):
         """Returns float32 images, from uint8 ones or floats in [0, 1]."""
-        return (_unit_range(images) - np.float32(self.mean)) / np.float32(self.std)
+        return (unit_range(images) - np.float32(self.mean)) / np.float32(self.std)
+
+
+def in_files(images):
+    """Whether images are `ImageFiles`, and no array."""
+    return hasattr(images, "read")
+
+
+def pixels_of(images):
+    """Returns an array of images, of an array or of files."""
+    return images.read().numpy() if in_files(images) else images
 
 
 def check_examples(images, labels):
@@ -44,8 +61,8 @@ def check_examples(images, labels):
 
 def check_images(images):
     """Returns `images` as an array; a `ValueError` if they are not images."""
-    images = np.asarray(images)
-    if images.ndim != 4 or not images.size:
+    images = images if in_files(images) else np.asarray(images)
+    if images.ndim != 4 or not len(images):
         raise ValueError(
             "`images` must have shape (n, height, width, channels), n >= 1. "
             f"Received: images of shape {images.shape}"
@@ -64,7 +81,8 @@ def check_images(images):
     return images
 
 
-def _unit_range(images):
+def unit_range(images):
+    """Returns float32 images in [0, 1], from uint8 ones or such floats."""
     scale = 255 if images.dtype == np.uint8 else 1
     if isinstance(images, np.ndarray):
         return images.astype("float32") / np.float32(scale)

@@ -1,12 +1,100 @@
-"""Label noise: wrong labels that depend on nothing but seed and example index."""
+"""Label noise: wrong labels that depend on nothing but seed and example index.
+
+Most noise is a transition matrix, whose row y has the chances of the noisy labels of
+an example of class y. Two random numbers belong to each example: the first says
+whether its label changes, the second to what. So the labels that are wrong at a low
+rate are wrong at a higher one, too.
+"""
 
 import dataclasses
 
 import numpy as np
 
+from keras_reinit.data.class_maps import CIFAR10_LOOKALIKES, CIFAR100_NEXT_IN_SUPERCLASS
+
+
+class LabelNoise:
+    """Base of all noise: a frozen value that makes noisy labels of clean ones.
+
+    A noise of one's own overrides `transition_matrix`, or `transition_rows` where
+    chances differ between examples of one class.
+    """
+
+    def transition_matrix(self, num_classes):
+        """Returns chances, an array (num_classes, num_classes) with rows of sum 1."""
+        raise NotImplementedError
+
+    def transition_rows(self, labels, num_classes, seed, images, index):
+        """Returns the chances of each example, an array (n, num_classes)."""
+        return self.transition_matrix(num_classes)[labels]
+
+    def __call__(self, labels, num_classes, seed, *, images=None, index=None):
+        """Returns a noisy copy of `labels`.
+
+        Args:
+            labels: Integer array of shape (n,), each in [0, num_classes).
+            num_classes: Integer >= 2.
+            seed: Integer >= 0. A label depends on it and on the example's index only
+                (and on the image, for `InstanceNoise`).
+            images: Array (n, height, width, channels), for noise that looks at them.
+            index: Integer array of shape (n,), where the examples stand in the whole
+                training set; `None` for 0, ..., n - 1.
+
+        Raises:
+            ValueError: If a label is outside its range, or the noise does not fit.
+        """
+        labels = check_labels(labels, num_classes)
+        index = np.arange(len(labels)) if index is None else np.asarray(index)
+        draws = numbers_of(index, 2, (seed, 0x1ABE1))
+        rows = self.transition_rows(labels, num_classes, seed, images, index)
+        kept = rows[np.arange(len(labels)), labels]
+        targets = _sample_others(rows, labels, draws[:, 1])
+        return np.where(draws[:, 0] < 1 - kept, targets, labels).astype(labels.dtype)
+
+
+def numbers_of(index, count, key):
+    """Uniform numbers in [0, 1) that belong to examples, an array (n, count)."""
+    rows = int(index.max(initial=-1)) + 1
+    # Row i is that of example i, whatever the number of rows.
+    return np.random.default_rng(key).random((rows, count))[index]
+
+
+def check_labels(labels, num_classes):
+    """Returns `labels` as an array; a `ValueError` for one outside its range."""
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iu" or labels.ndim != 1:
+        raise ValueError(
+            "`labels` must be a vector of integers. "
+            f"Received: labels of shape {labels.shape}, dtype {labels.dtype}"
+        )
+    if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
+        raise ValueError(
+            f"`labels` must be in [0, num_classes={num_classes}). "
+            f"Received: labels from {labels.min()} to {labels.max()}"
+        )
+    return labels
+
+
+def _sample_others(rows, labels, draws):
+    """Draws from each row, its own class left out."""
+    rows = np.array(rows)
+    rows[np.arange(len(labels)), labels] = 0
+    ends = np.cumsum(rows, axis=1)
+    # The first class whose end lies beyond the draw; where nothing is left, the own.
+    beyond = draws[:, None] * ends[:, -1:] < ends
+    return np.where(beyond.any(axis=1), beyond.argmax(axis=1), labels)
+
+
+def check_rate(noise_rate):
+    """A `ValueError` unless it is in [0, 1]."""
+    if not 0 <= noise_rate <= 1:
+        raise ValueError(
+            f"`noise_rate` must be in [0, 1]. Received: noise_rate={noise_rate!r}"
+        )
+
 
 @dataclasses.dataclass(frozen=True)
-class SymmetricNoise:
+class SymmetricNoise(LabelNoise):
     """Replaces labels by labels drawn uniformly from all classes.
 
     Each label is replaced with chance `noise_rate`, by any class with the same
@@ -32,31 +120,143 @@ class SymmetricNoise:
     noise_rate: float
 
     def __post_init__(self):
-        if not 0 <= self.noise_rate <= 1:
+        check_rate(self.noise_rate)
+
+    def transition_matrix(self, num_classes):
+        """`1 - noise_rate` on the diagonal, and `noise_rate / num_classes` all over."""
+        drawn = np.full((num_classes, num_classes), self.noise_rate / num_classes)
+        return drawn + (1 - self.noise_rate) * np.eye(num_classes)
+
+
+@dataclasses.dataclass(frozen=True)
+class PairFlipNoise(LabelNoise):
+    """Changes labels to the next class, the last one to the first.
+
+    Each label changes with chance `noise_rate`. Above 0.5 most labels are wrong, in a
+    way that can be learned: the literature's rate is 0.45 (Co-teaching, Han et al.
+    2018, arXiv 1804.06872).
+
+    Args:
+        noise_rate: Float in [0, 1], the share of labels that change.
+
+    Raises:
+        ValueError: If `noise_rate` is out of its range.
+
+    Example:
+
+    >>> PairFlipNoise(1.0)(np.array([0, 1, 2]), num_classes=3, seed=0)
+    array([1, 2, 0])
+    """
+
+    noise_rate: float
+
+    def __post_init__(self):
+        check_rate(self.noise_rate)
+
+    def transition_matrix(self, num_classes):
+        """`noise_rate` right of the diagonal."""
+        return _mapped(self.noise_rate, np.arange(1, num_classes + 1) % num_classes)
+
+
+@dataclasses.dataclass(frozen=True)
+class AsymmetricNoise(LabelNoise):
+    """Changes labels to the class that each is confused with.
+
+    A label of class c changes to `targets[c]` with chance `noise_rate`, *where that
+    is another class*. With CIFAR-10's map five of ten classes do, so that
+    `noise_rate / 2` of all labels change; with CIFAR-100's, all of them.
+
+    Args:
+        noise_rate: Float in [0, 1].
+        targets: Tuple of integers, one for each class; its own for a class that is
+            not confused. `AsymmetricNoise.cifar10(rate)` has the five look-alikes of
+            Patrini et al. 2017 (arXiv 1609.03683), `AsymmetricNoise.cifar100(rate)`
+            the next class of the same superclass. (Some published code takes the
+            next of five in the alphabet for that, which is another map.)
+
+    Raises:
+        ValueError: If `noise_rate` or a target is out of its range.
+
+    Example:
+
+    >>> AsymmetricNoise(1.0, targets=(0, 2, 1))(np.array([0, 1, 2]), 3, seed=0)
+    array([0, 2, 1])
+    """
+
+    noise_rate: float
+    targets: tuple
+
+    def __post_init__(self):
+        check_rate(self.noise_rate)
+        object.__setattr__(self, "targets", tuple(int(c) for c in self.targets))
+        if not all(0 <= target < len(self.targets) for target in self.targets):
             raise ValueError(
-                "`noise_rate` must be in [0, 1]. "
-                f"Received: noise_rate={self.noise_rate!r}"
+                "`targets` must be classes, one for each class. "
+                f"Received: targets={self.targets}"
             )
 
-    def __call__(self, labels, num_classes, seed):
-        """Returns a noisy copy of `labels`.
+    @classmethod
+    def cifar10(cls, noise_rate):
+        """Truck to car, bird to airplane, deer to horse, cat and dog to each other."""
+        return cls(noise_rate, CIFAR10_LOOKALIKES)
 
-        Args:
-            labels: Integer array of shape (n,), each in [0, num_classes).
-            num_classes: Integer >= 2.
-            seed: Integer >= 0. The label at index i depends on `seed` and i only,
-                not on how many labels there are.
+    @classmethod
+    def cifar100(cls, noise_rate):
+        """Each class to the next of its superclass, the last to the first."""
+        return cls(noise_rate, CIFAR100_NEXT_IN_SUPERCLASS)
 
-        Raises:
-            ValueError: If a label is outside its range.
-        """
-        labels = np.asarray(labels)
-        if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
+    def transition_matrix(self, num_classes):
+        """`noise_rate` where a class meets its target."""
+        if len(self.targets) != num_classes:
             raise ValueError(
-                f"`labels` must be in [0, num_classes={num_classes}). "
-                f"Received: labels from {labels.min()} to {labels.max()}"
+                f"`targets` must have num_classes={num_classes} entries. "
+                f"Received: {len(self.targets)} targets"
             )
-        # Row i holds the two numbers of example i, whatever the number of rows.
-        draws = np.random.default_rng((seed, 0x1ABE1)).random((len(labels), 2))
-        drawn = (draws[:, 1] * num_classes).astype(labels.dtype)
-        return np.where(draws[:, 0] < self.noise_rate, drawn, labels)
+        return _mapped(self.noise_rate, np.array(self.targets))
+
+
+@dataclasses.dataclass(frozen=True)
+class TransitionNoise(LabelNoise):
+    """Changes labels by any transition matrix.
+
+    Args:
+        matrix: Nested sequence of floats >= 0, (num_classes, num_classes); row y has
+            the chances of the noisy labels of an example of class y, sum 1. The share
+            of labels that change is one minus the mean of the diagonal, where classes
+            are equally frequent.
+
+    Raises:
+        ValueError: If it is no such matrix.
+
+    Example:
+
+    >>> TransitionNoise([[1, 0], [1, 0]])(np.array([0, 1, 1]), 2, seed=0)
+    array([0, 0, 0])
+    """
+
+    matrix: tuple
+
+    def __post_init__(self):
+        matrix = np.array(self.matrix, "float64")
+        square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1]
+        if not square or (matrix < 0).any() or not np.allclose(matrix.sum(1), 1):
+            raise ValueError(
+                "`matrix` must be square, with no entry below 0 and rows of sum 1. "
+                f"Received: shape {matrix.shape}, row sums {matrix.sum(-1).tolist()}"
+            )
+        object.__setattr__(self, "matrix", tuple(map(tuple, matrix.tolist())))
+
+    def transition_matrix(self, num_classes):
+        """The matrix that was given."""
+        if len(self.matrix) != num_classes:
+            raise ValueError(
+                f"`matrix` must have num_classes={num_classes} rows. "
+                f"Received: {len(self.matrix)} rows"
+            )
+        return np.array(self.matrix)
+
+
+def _mapped(noise_rate, targets):
+    """The matrix of a map of classes: targets with chance `noise_rate`."""
+    eye = np.eye(len(targets))
+    return (1 - noise_rate) * eye + noise_rate * eye[targets]

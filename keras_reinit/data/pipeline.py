@@ -1,70 +1,189 @@
-"""tf.data pipelines: shuffle, gather, augment, standardize, batch, prefetch.
+"""tf.data pipelines: shuffle, gather, augment, standardize, mix, prefetch.
+
+The whole order is load, split, noise, cache, shuffle, augment, batch, prefetch: noise
+before everything that repeats, for a label to be wrong in the same way in each epoch;
+the cache before the shuffle and the augmentation, for both to differ between epochs.
+The arrays are the cache. Batches are gathered before they are augmented: an operation
+on a batch costs little more than one on an image.
 
 Every random number of a batch depends on (seed, epoch, example index) only, so a
 pipeline gives the same batches at any parallelism, and from any epoch on.
 """
 
+import keras
 import tensorflow as tf
 
-from keras_reinit.data.images import check_examples
+from keras_reinit.data.images import check_examples, in_files
 
 
 def train_dataset(
-    images, labels, batch_size, *, seed, standardize, augment=None, initial_epoch=0
+    images,
+    labels,
+    batch_size,
+    *,
+    seed,
+    standardize,
+    augment=(),
+    num_classes=None,
+    clean_labels=None,
+    initial_epoch=0,
+    parallel_calls=tf.data.AUTOTUNE,
 ):
     """An endless stream of shuffled, augmented training batches.
 
     Epochs follow one another in the stream; use `fit(..., steps_per_epoch=n //
-    batch_size)`. The examples beyond the last full batch of an epoch are left out
-    (others in each epoch), so that every step has the same size.
+    batch_size, shuffle=False)`. The examples beyond the last full batch of an epoch
+    are left out (others in each epoch), so that every step has the same size.
 
     Args:
-        images: Array (n, height, width, channels), uint8 or float in [0, 1].
+        images: Array (n, height, width, channels), uint8 or float in [0, 1], or
+            `ImageFiles`, which are read when they are needed.
         labels: Array (n,) of integers.
         batch_size: Integer in [1, n].
         seed: Integer >= 0.
         standardize: A `Standardize`.
-        augment: A callable on (images, draws) such as `PadCropFlip`, or `None`.
-        initial_epoch: Integer >= 0, the epoch to begin with, to continue a training.
+        augment: An augmentation such as `PadCropFlip`, or several in their order.
+        num_classes: Integer: labels become one-hot vectors, which mixing needs.
+        clean_labels: Array (n,) of the labels before any noise: labels become pairs,
+            see `keras_reinit.data.OfPair`.
+        initial_epoch: Integer >= 0, the epoch to begin with. `StartAtEpoch` sets it
+            where a training is continued.
+        parallel_calls: Batches that are made at a time; they are the same for any.
 
     Returns:
-        `tf.data.Dataset` of (float32 images, labels).
+        `tf.data.Dataset` of (float32 images, labels): int labels (batch,); float32
+        (batch, num_classes) with `num_classes`; int (batch, 2), the label and the
+        clean one, with `clean_labels`.
 
     Raises:
-        ValueError: If images, labels and batch size do not fit each other.
+        ValueError: If the arguments do not fit each other.
     """
     images, labels = check_examples(images, labels)
-    n, steps = len(images), len(images) // max(batch_size, 1)
-    if not (steps and batch_size > 0):
-        raise ValueError(
-            f"`batch_size` must be in [1, n={n}], the number of training examples. "
-            f"Received: batch_size={batch_size!r}"
-        )
-    images, labels = tf.constant(images), tf.constant(labels)
-    num_draws = augment.num_draws if augment else 0
+    steps = _steps(len(images), batch_size)
+    augment = tuple(augment) if isinstance(augment, (list, tuple)) else (augment,)
+    _check_labels_fit(augment, num_classes, clean_labels)
+    take = _source(images)
+    if clean_labels is not None:
+        labels = tf.stack([labels, tf.cast(clean_labels, labels.dtype)], axis=1)
+    labels = tf.constant(labels)
+    begin = tf.Variable(initial_epoch, trainable=False, dtype=tf.int64)
 
     def batches_of(epoch):
         key = tf.stack([tf.constant(seed, tf.int64), epoch])
+        n = len(images)
         order = tf.random.experimental.stateless_shuffle(tf.range(n), seed=key)
         # A row for each example, not for each place in the order.
-        draws = tf.random.stateless_uniform([n, num_draws], seed=key)
+        count = sum(one.num_draws for one in augment)
+        draws = tf.random.stateless_uniform([n, count], seed=key)
 
         def batch(step):
-            index = order[step * batch_size : (step + 1) * batch_size]
-            index = tf.ensure_shape(index, [batch_size])
-            x = tf.gather(images, index)
-            if augment:
-                x = augment(x, tf.gather(draws, index))
-            return standardize(x), tf.gather(labels, index)
+            index = tf.ensure_shape(
+                order[step * batch_size : (step + 1) * batch_size], [batch_size]
+            )
+            y = tf.gather(labels, index)
+            if num_classes is not None:
+                y = tf.one_hot(y, num_classes)
+            x, y = _augmented(augment, take(index), y, tf.gather(draws, index))
+            return standardize(x), y
 
-        return tf.data.Dataset.range(steps).map(lambda i: batch(tf.cast(i, tf.int32)))
+        steps_of = tf.data.Dataset.range(steps, output_type=tf.int32)
+        return steps_of.map(batch, num_parallel_calls=parallel_calls)
 
-    epochs = tf.data.Dataset.counter(initial_epoch)
-    return epochs.flat_map(batches_of).prefetch(tf.data.AUTOTUNE)
+    epochs = tf.data.Dataset.range(1).flat_map(
+        lambda _: tf.data.Dataset.counter(begin.read_value(), dtype=tf.int64)
+    )
+    stream = epochs.flat_map(batches_of).prefetch(tf.data.AUTOTUNE)
+    stream.initial_epoch = begin
+    return stream
+
+
+class StartAtEpoch(keras.callbacks.Callback):
+    """Lets the data begin where the training begins.
+
+    For `fit(initial_epoch=...)` and after `keras.callbacks.BackupAndRestore`: a stream
+    that begins anew would show the first epochs' batches again.
+
+    Args:
+        stream: What `train_dataset` returned, and `fit` is given.
+
+    Example:
+
+    >>> images, labels = np.zeros((8, 2, 2, 1), "uint8"), np.arange(8) % 2
+    >>> standardize = Standardize.fit(images)
+    >>> data = train_dataset(images, labels, 4, seed=0, standardize=standardize)
+    >>> model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2)])
+    >>> model.compile("sgd", "mse")
+    >>> _ = model.fit(
+    ...     data.map(lambda x, y: (x, tf.one_hot(y, 2))), initial_epoch=3, epochs=4,
+    ...     steps_per_epoch=2, callbacks=[StartAtEpoch(data)], verbose=0)
+    >>> int(data.initial_epoch)
+    3
+    """
+
+    def __init__(self, stream):
+        super().__init__()
+        self.stream = stream
+        self._begins = False
+
+    def on_train_begin(self, logs=None):
+        self._begins = True
+
+    def on_epoch_begin(self, epoch, logs=None):
+        # Keras makes the iterator after this, and keeps it for the later epochs.
+        if self._begins:
+            self.stream.initial_epoch.assign(epoch)
+        self._begins = False
 
 
 def eval_dataset(images, labels, batch_size=500, *, standardize):
     """The examples in order, standardized; args as in `train_dataset`."""
     images, labels = check_examples(images, labels)
-    data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(batch_size)
-    return data.map(lambda x, y: (standardize(x), y)).cache()
+    take = _source(images)
+    data = tf.data.Dataset.range(len(images)).batch(batch_size)
+    labels = tf.constant(labels)
+    data = data.map(lambda i: (standardize(take(i)), tf.gather(labels, i)))
+    return data.prefetch(tf.data.AUTOTUNE) if in_files(images) else data.cache()
+
+
+def _steps(n, batch_size):
+    steps = n // max(batch_size, 1)
+    if not (steps and batch_size > 0):
+        raise ValueError(
+            f"`batch_size` must be in [1, n={n}], the number of training examples. "
+            f"Received: batch_size={batch_size!r}"
+        )
+    return steps
+
+
+def _check_labels_fit(augment, num_classes, clean_labels):
+    if num_classes is None and any(one.mixes_labels for one in augment):
+        raise ValueError(
+            "`num_classes` must be given where an augmentation mixes labels: they "
+            f"become one-hot vectors. Received: num_classes=None, augment={augment}"
+        )
+    if num_classes is not None and clean_labels is not None:
+        raise ValueError(
+            "`clean_labels` must be None where labels are one-hot vectors. "
+            f"Received: num_classes={num_classes} and clean labels"
+        )
+
+
+def _source(images):
+    """A function that returns the images at some places."""
+    if in_files(images):
+        paths = tf.constant(images.paths)
+        return lambda index: images.read(tf.gather(paths, index))
+    images = tf.constant(images)
+    return lambda index: tf.gather(images, index)
+
+
+def _augmented(augment, images, labels, draws):
+    begin = 0
+    for one in augment:
+        own = draws[:, begin : begin + one.num_draws]
+        begin += one.num_draws
+        if one.mixes_labels:
+            images, labels = one(images, labels, own)
+        else:
+            images = one(images, own)
+    return images, labels
