@@ -34,9 +34,8 @@ class MixUp:
 
     >>> images, labels = np.array([0.0, 1.0]).reshape(2, 1, 1, 1), np.eye(2)
     >>> mixed, soft = MixUp(1.0)(images, labels, np.array([[0.25], [0.75]]))
-    >>> soft.numpy().round(2)
-    array([[0.25, 0.75],
-           [0.25, 0.75]])
+    >>> soft.numpy().round(2).tolist()
+    [[0.25, 0.75], [0.25, 0.75]]
     """
 
     alpha: float = 1.0

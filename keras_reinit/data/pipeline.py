@@ -109,14 +109,15 @@ class StartAtEpoch(keras.callbacks.Callback):
     Example:
 
     >>> images, labels = np.zeros((8, 2, 2, 1), "uint8"), np.arange(8) % 2
-    >>> standardize = Standardize.fit(images)
-    >>> data = train_dataset(images, labels, 4, seed=0, standardize=standardize)
+    >>> standardize = data.Standardize.fit(images)
+    >>> stream = train_dataset(
+    ...     images, labels, 4, seed=0, standardize=standardize, num_classes=2)
     >>> model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2)])
     >>> model.compile("sgd", "mse")
     >>> _ = model.fit(
-    ...     data.map(lambda x, y: (x, tf.one_hot(y, 2))), initial_epoch=3, epochs=4,
-    ...     steps_per_epoch=2, callbacks=[StartAtEpoch(data)], verbose=0)
-    >>> int(data.initial_epoch)
+    ...     stream, initial_epoch=3, epochs=4, steps_per_epoch=2, verbose=0,
+    ...     callbacks=[StartAtEpoch(stream)])
+    >>> int(stream.initial_epoch)
     3
     """
 
