@@ -6,7 +6,14 @@ from absl import flags
 
 from keras_reinit import data, models
 from keras_reinit.callback import OPTIMIZER_STATES
-from keras_reinit.config import METHODS, REGULARIZATIONS, WEIGHT_DECAYS, Config
+from keras_reinit.config import (
+    AUGMENTATIONS,
+    METHODS,
+    NOISES,
+    REGULARIZATIONS,
+    WEIGHT_DECAYS,
+    Config,
+)
 
 HELP = {
     "dataset": "data set to train on",
@@ -15,8 +22,12 @@ HELP = {
     "method": "re-initialization method; all have the same budget of epochs",
     "regularization": "none, or letters of D (augmentation), C (cosine annealing in "
     "each stage), W (weight decay)",
-    "label_noise": "chance in [0, 1] that a training label is drawn anew, uniformly "
-    "from all classes",
+    "augment": "augmentations, joined by +, with D in --regularization: "
+    + ", ".join(AUGMENTATIONS),
+    "label_smoothing": "share of each label that is spread over all classes, in [0, 1)",
+    "label_noise": "noise rate in [0, 1] of the training labels",
+    "noise": "kind of label noise, see keras_reinit.data; symmetric draws labels anew "
+    "from all classes with the noise rate as chance",
     "noisy_validation": "whether validation labels are noisy as well; test never is",
     "train_size": "number of training examples; by default all",
     "validation_size": "number of validation examples; by default the data set's own",
@@ -43,6 +54,7 @@ KNOWN = {
     "regularization": REGULARIZATIONS,
     "weight_decay_mode": WEIGHT_DECAYS,
     "optimizer_state": OPTIMIZER_STATES,
+    "noise": tuple(NOISES),
 }
 
 
@@ -86,6 +98,8 @@ def _define(field, is_list):
         flags.DEFINE_enum(name, field.default, KNOWN[name], text)
     elif isinstance(field.default, bool):
         flags.DEFINE_bool(name, field.default, text)
+    elif isinstance(field.default, str):
+        flags.DEFINE_string(name, field.default, text)
     elif isinstance(field.default, float):
         flags.DEFINE_float(name, field.default, text)
     else:

@@ -24,6 +24,14 @@ METHODS = (
 )
 REGULARIZATIONS = ("none", "D", "C", "W", "DC", "DW", "CW", "DCW")
 WEIGHT_DECAYS = ("l2", "decoupled")
+NOISES = {
+    "symmetric": data.SymmetricNoise,
+    "pair_flip": data.PairFlipNoise,
+    "asymmetric": data.AsymmetricNoise,
+    "instance": data.InstanceNoise,
+}
+# In the order in which they follow one another.
+AUGMENTATIONS = ("crop_flip", "rand_augment", "cutout", "erasing", "mixup", "cutmix")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +45,11 @@ class Config:
         method: One of `METHODS`. Every method trains for `epochs` epochs in all.
         regularization: `"none"` or letters of D (augmentation), C (cosine annealing
             in each stage), W (weight decay), such as `"DCW"`.
-        label_noise: Float in [0, 1], see `SymmetricNoise`; training labels only.
+        augment: Names of `AUGMENTATIONS` joined by `+`, used with D only.
+        label_smoothing: Float in [0, 1), the share of each label that is spread over
+            all classes.
+        label_noise: Float in [0, 1], the `noise_rate` of `noise`.
+        noise: A name in `NOISES`; `"asymmetric"` is for CIFAR-10 and CIFAR-100.
         noisy_validation: Whether the validation labels are noisy as well.
         train_size: Integer, number of training examples; `None` for all.
         validation_size: Integer; `None` for the data set's own, see `data.load`.
@@ -62,7 +74,10 @@ class Config:
     width: int | None = None
     method: str = "standard"
     regularization: str = "none"
+    augment: str = "crop_flip"
+    label_smoothing: float = 0.0
     label_noise: float = 0.0
+    noise: str = "symmetric"
     noisy_validation: bool = True
     train_size: int | None = None
     validation_size: int | None = None
@@ -88,6 +103,7 @@ class Config:
             ("method", METHODS),
             ("regularization", REGULARIZATIONS),
             ("weight_decay_mode", WEIGHT_DECAYS),
+            ("noise", tuple(NOISES)),
         ):
             if getattr(self, name) not in known:
                 raise ValueError(
@@ -102,8 +118,8 @@ class Config:
                 f"optimizer that runs on. Received: stages={self.stages}, "
                 f"epochs={self.epochs}"
             )
+        self._check_data()
         # What is made of the other numbers checks them, whatever the method.
-        data.SymmetricNoise(self.label_noise)
         DistillationLoss(self.temperature)
         ShrinkPerturb(
             self.schedule,
@@ -124,12 +140,54 @@ class Config:
             ("momentum", 0 <= self.momentum < 1, "in [0, 1)"),
             ("weight_decay", self.weight_decay >= 0, ">= 0"),
             ("distillation_weight", self.distillation_weight >= 0, ">= 0"),
+            ("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)"),
         ):
             if not fits:
                 value = getattr(self, name)
                 raise ValueError(
                     f"`{name}` must be {limit}. Received: {name}={value!r}"
                 )
+
+    def _check_data(self):
+        data.SymmetricNoise(self.label_noise)  # For its check of the rate.
+        if self.noise == "asymmetric" and self.dataset not in ("cifar10", "cifar100"):
+            raise ValueError(
+                "`noise` must not be 'asymmetric' but for cifar10 and cifar100, which "
+                f"have a map. Received: dataset={self.dataset!r}"
+            )
+        unknown = set(self.augment.split("+")) - set(AUGMENTATIONS)
+        if unknown:
+            raise ValueError(
+                f"`augment` must be of {', '.join(AUGMENTATIONS)}, joined by '+'. "
+                f"Received: augment={self.augment!r}"
+            )
+
+    def label_noise_value(self):
+        """The `LabelNoise` of the run, or `None`."""
+        if self.label_noise == 0:
+            return None
+        if self.noise == "asymmetric":
+            return getattr(data.AsymmetricNoise, self.dataset)(self.label_noise)
+        return NOISES[self.noise](self.label_noise)
+
+    def augmentation(self, side, flip):
+        """The augmentations of the run, in their order.
+
+        Args:
+            side: Integer, height of the images; sizes are in proportion to it.
+            flip: Whether a mirrored image keeps its class.
+        """
+        # For 32 pixels the literature's pad of 4 and CIFAR-10's square of 16.
+        makers = {
+            "crop_flip": lambda: data.PadCropFlip(max(1, side // 8), flip),
+            "rand_augment": data.RandAugment,
+            "cutout": lambda: data.Cutout(max(1, side // 2)),
+            "erasing": data.RandomErasing,
+            "mixup": data.MixUp,
+            "cutmix": data.CutMix,
+        }
+        chosen = self.augment.split("+") if "D" in self.regularization else ()
+        return tuple(makers[name]() for name in AUGMENTATIONS if name in chosen)
 
     @property
     def schedule(self):

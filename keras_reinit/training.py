@@ -10,6 +10,7 @@ import subprocess
 import time
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_reinit import data, models
@@ -38,7 +39,8 @@ def run(config, folder=None, strategy="none"):
         accuracy (`best`: early stopping at the fixed budget) and at the end of each
         stage (`stages`), curves (`history`), versions, device and seconds. Training
         metrics are against the labels trained on, noisy ones included, without
-        augmentation.
+        augmentation; `flipped` ones are of the wrongly labelled examples alone: what
+        the network has memorized.
 
     Raises:
         ValueError: For a data set that cannot be had or does not fit the config.
@@ -117,9 +119,9 @@ def load(config, folder=None):
             f"`batch_size` must be in [1, n={len(splits.train[1])}], the number of "
             f"training examples. Received: batch_size={config.batch_size}"
         )
-    if config.label_noise == 0:
+    noise = config.label_noise_value()
+    if noise is None:
         return splits
-    noise = data.SymmetricNoise(config.label_noise)
     return splits.with_noise(
         noise, seed=config.seed, validation=config.noisy_validation
     )
@@ -132,10 +134,20 @@ def _steps(config, splits):
 
 def _compile(config, splits, model):
     steps = _steps(config, splits)
+    one_hot = _one_hot(config, splits) is not None
+    # Unlike the loss, the metric is without penalties and smoothing.
+    if one_hot:
+        loss = keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=config.label_smoothing
+        )
+        cross_entropy = keras.metrics.CategoricalCrossentropy
+    else:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        cross_entropy = keras.metrics.SparseCategoricalCrossentropy
     model.compile(
         optimizer=_optimizer(config, steps),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy", _cross_entropy()],
+        loss=loss,
+        metrics=["accuracy", cross_entropy("cross_entropy", from_logits=True)],
         # The whole epoch in one call, where it is short: no Python between steps.
         steps_per_execution=steps if steps <= 32 else 1,
     )
@@ -145,17 +157,18 @@ def _compile(config, splits, model):
 def _train(config, splits, model):
     steps = _steps(config, splits)
     standardize = data.Standardize.fit(splits.train[0])
-    augment = _augmentation(splits) if "D" in config.regularization else ()
+    classes = _one_hot(config, splits)
     stream = data.train_dataset(
         *splits.train,
         config.batch_size,
         seed=config.seed,
         standardize=standardize,
-        augment=augment,
+        augment=_augmentation(config, splits),
+        num_classes=classes,
     )
     evaluations = {
-        name: data.eval_dataset(*getattr(splits, name), standardize=standardize)
-        for name in ("train", "validation", "test")
+        name: data.eval_dataset(*part, standardize=standardize, num_classes=classes)
+        for name, part in _parts(splits).items()
     }
     ends = StageEnds(config.schedule, evaluations)
     best = keras.callbacks.EarlyStopping(
@@ -218,17 +231,25 @@ def _evaluate(model, evaluations):
     return metrics
 
 
-def _cross_entropy():
-    # Unlike the loss, without the weight-decay penalty.
-    return keras.metrics.SparseCategoricalCrossentropy(
-        from_logits=True, name="cross_entropy"
-    )
+def _augmentation(config, splits):
+    return config.augmentation(splits.train[0].shape[1], splits.flip)
 
 
-def _augmentation(splits):
-    # The literature's pad of 4 for 32 pixels, in proportion.
-    side = splits.train[0].shape[1]
-    return data.PadCropFlip(pad=max(1, side // 8), flip=splits.flip)
+def _one_hot(config, splits):
+    """The number of classes where labels have to be vectors, else `None`."""
+    mixes = any(one.mixes_labels for one in _augmentation(config, splits))
+    return splits.num_classes if mixes or config.label_smoothing else None
+
+
+def _parts(splits):
+    """What is evaluated, by name: the wrongly labelled training examples, too."""
+    parts = {name: getattr(splits, name) for name in ("train", "validation", "test")}
+    images, labels = splits.train
+    if splits.clean_labels is not None:
+        flipped = np.flatnonzero(splits.clean_labels != labels)
+        if len(flipped):
+            parts["flipped"] = images[flipped], labels[flipped]
+    return parts
 
 
 def _optimizer(config, steps):

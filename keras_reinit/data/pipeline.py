@@ -136,12 +136,14 @@ class StartAtEpoch(keras.callbacks.Callback):
         self._begins = False
 
 
-def eval_dataset(images, labels, batch_size=500, *, standardize):
+def eval_dataset(images, labels, batch_size=500, *, standardize, num_classes=None):
     """The examples in order, standardized; args as in `train_dataset`."""
     images, labels = check_examples(images, labels)
+    if num_classes is not None:
+        labels = tf.one_hot(labels, num_classes)
     take = _source(images)
     data = tf.data.Dataset.range(len(images)).batch(batch_size)
-    labels = tf.constant(labels)
+    labels = tf.convert_to_tensor(labels)
     data = data.map(lambda i: (standardize(take(i)), tf.gather(labels, i)))
     return data.prefetch(tf.data.AUTOTUNE) if in_files(images) else data.cache()
 
