@@ -106,3 +106,26 @@ def test_a_script_ends_with_one_clear_error(tmp_path):
     run = script("train", *TINY, f"--output={tmp_path / 'file'}")
     assert run.returncode != 0 and "Traceback" not in run.stderr
     assert "`output` must be a folder" in run.stderr + run.stdout
+
+
+def test_data_are_shown(tmp_path):
+    done = script(
+        "show_data", "--label_noise=0.5", "--augment=crop_flip+cutout+mixup",
+        "--rows=6", f"--output={tmp_path}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "data.png").stat().st_size > 10_000
+
+
+def test_wrongly_labelled_examples_are_shown_first():
+    from benchmarks import show_data
+
+    config = Config(label_noise=0.5, augment="cutmix")
+    shown, titles = show_data.columns(config, None, 6)
+    assert [column.shape for column in shown] == [(6, 8, 8, 1)] * 5
+    assert ["\N{RIGHTWARDS ARROW}" in title for title in titles[0]] == [True] * 3 + [
+        False
+    ] * 3
+    assert any(" + " in title for title in titles[1])
+    clean, _ = show_data.columns(Config(), None, 3)
+    assert len(clean[0]) == 3

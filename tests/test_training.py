@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_reinit import BornAgain, data, fresh_weights, training
-from keras_reinit.config import METHODS, Config
+from keras_reinit.config import AUGMENTATIONS, METHODS, NOISES, Config
 
 SHORT = {"train_size": 100, "epochs": 4, "stages": 2, "batch_size": 32, "width": 4}
 
@@ -121,3 +121,67 @@ def test_a_strategy_is_in_the_row():
     assert row["final"]["train_accuracy"] > 0
     with pytest.raises(ValueError, match="`strategy` must be one of.*Received"):
         training.run(config, strategy="everything")
+
+
+@pytest.mark.parametrize("noise", sorted(NOISES.keys() - {"asymmetric"}))
+def test_every_noise_is_trained_with_and_what_is_memorized_is_told(noise):
+    config = Config(label_noise=0.5, noise=noise, **SHORT)
+    row = training.run(config)
+    splits = training.load(config)
+    (_, labels), clean = splits.train, splits.clean_labels
+    flipped, final = labels != clean, row["final"]
+    assert 20 < flipped.sum() < 70
+    known = training.load(dataclasses.replace(config, label_noise=0.0)).train[1]
+    np.testing.assert_array_equal(known, clean)
+    assert 0 <= final["flipped_accuracy"] <= 1
+    assert "flipped_accuracy" not in training.run(Config(**SHORT))["final"]
+
+
+@pytest.mark.parametrize("method", ["standard", "shrink_perturb+distillation"])
+def test_all_augmentations_and_label_smoothing_are_trained_with(method):
+    config = Config(
+        method=method,
+        regularization="DW",
+        augment="+".join(AUGMENTATIONS),
+        label_smoothing=0.1,
+        **SHORT,
+    )
+    assert [type(one).__name__ for one in config.augmentation(32, True)] == [
+        "PadCropFlip", "RandAugment", "Cutout", "RandomErasing", "MixUp", "CutMix",
+    ]  # fmt: skip
+    row = training.run(config)
+    assert row["status"] == "ok" and 0 <= row["final"]["train_accuracy"] <= 1
+    # Metrics are those of integer labels, without smoothing.
+    uniform = np.log(10)
+    assert row["final"]["test_cross_entropy"] < 3 * uniform
+
+
+def test_smoothing_and_vectors_change_nothing_at_zero():
+    """One-hot labels and integer ones are the same training."""
+    config = Config(**SHORT)
+    sparse = training.run(config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "_one_hot", lambda config, splits: splits.num_classes)
+        vectors = training.run(config)
+    for name, value in sparse["final"].items():
+        assert vectors["final"][name] == pytest.approx(value, rel=1e-3), name
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"augment": "crop_flip+mixing"}, "`augment` must be of"),
+        ({"noise": "asymmetric"}, "`noise` must not be 'asymmetric'"),
+        ({"noise": "human"}, "`noise` must be one of"),
+        ({"label_smoothing": 1.0}, r"`label_smoothing` must be in \[0, 1\)"),
+    ],
+)
+def test_data_that_do_not_fit(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Config(**fields)
+
+
+def test_the_map_of_asymmetric_noise_is_that_of_the_data_set():
+    for dataset, classes in (("cifar10", 10), ("cifar100", 100)):
+        config = Config(dataset=dataset, noise="asymmetric", label_noise=0.4)
+        assert len(config.label_noise_value().targets) == classes

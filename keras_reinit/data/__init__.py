@@ -4,7 +4,7 @@ from keras_reinit.data.augment import Cutout, PadCropFlip, RandomErasing
 from keras_reinit.data.datasets import DATASETS, Splits, from_arrays, load
 from keras_reinit.data.files import ImageFiles, read_folder
 from keras_reinit.data.human_noise import HumanNoise
-from keras_reinit.data.images import Standardize
+from keras_reinit.data.images import Standardize, pixels_of
 from keras_reinit.data.instance_noise import InstanceNoise
 from keras_reinit.data.keras_layer import KerasLayer
 from keras_reinit.data.label_noise import (
@@ -22,7 +22,12 @@ from keras_reinit.data.pairs import (
     PairAccuracy,
     UnflippedAccuracy,
 )
-from keras_reinit.data.pipeline import StartAtEpoch, eval_dataset, train_dataset
+from keras_reinit.data.pipeline import (
+    StartAtEpoch,
+    augment_batch,
+    eval_dataset,
+    train_dataset,
+)
 from keras_reinit.data.rand_augment import RandAugment
 
 __all__ = [
@@ -50,9 +55,11 @@ __all__ = [
     "SymmetricNoise",
     "TransitionNoise",
     "UnflippedAccuracy",
+    "augment_batch",
     "eval_dataset",
     "from_arrays",
     "load",
+    "pixels_of",
     "read_folder",
     "train_dataset",
 ]

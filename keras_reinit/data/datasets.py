@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 
-from keras_reinit.data import idx
 from keras_reinit.data.files import read_folder
 from keras_reinit.data.from_tfds import Raw, read_tfds
+from keras_reinit.data.idx import read_fashion_mnist
 from keras_reinit.data.images import check_examples
 from keras_reinit.data.label_noise import check_labels
 
@@ -46,7 +46,7 @@ class Splits:
 
     Attributes:
         name: Name of the data set.
-        num_classes: Number of classes.
+        class_names: Tuple of strings, one for each class.
         train, validation, test: Each `(images, labels)`; images (n, height, width,
             channels), uint8 or float32 in [0, 1], or `ImageFiles`; labels (n,) int32.
         train_index, validation_index: Where these examples stand in the whole
@@ -57,7 +57,7 @@ class Splits:
     """
 
     name: str
-    num_classes: int
+    class_names: tuple
     train: tuple
     validation: tuple
     test: tuple
@@ -65,6 +65,11 @@ class Splits:
     validation_index: np.ndarray
     flip: bool = True
     clean_labels: np.ndarray | None = None
+
+    @property
+    def num_classes(self):
+        """Number of classes."""
+        return len(self.class_names)
 
     def with_noise(self, noise, *, seed, validation):
         """Copies with noisy training labels; test labels always stay clean.
@@ -154,7 +159,7 @@ def from_arrays(
         num_classes = int(max(labels.max() for _, labels in filter(None, parts))) + 1
     for _, labels in filter(None, parts):
         check_labels(labels, num_classes)
-    raw = Raw(num_classes, *parts)
+    raw = Raw(tuple(map(str, range(num_classes))), *parts)
     return _split("arrays", raw, train_size, validation_size, seed)
 
 
@@ -174,7 +179,7 @@ def _split(name, raw, train_size, validation_size, seed):
         rest = rest[chosen]
     return Splits(
         name,
-        raw.num_classes,
+        raw.class_names,
         train=(images[rest], labels[rest]),
         validation=(images[validation], labels[validation]),
         test=test,
@@ -204,7 +209,8 @@ def _read_digits(name, folder):
 
     data = load_digits()
     images = (data.images[..., None] / 16).astype("float32")
-    return Raw(10, (images, data.target.astype("int32")), None)
+    names = tuple(map(str, range(10)))
+    return Raw(names, (images, data.target.astype("int32")))
 
 
 def _read_fashion_mnist(name, folder):
@@ -212,7 +218,7 @@ def _read_fashion_mnist(name, folder):
         "or install Debian's package dataset-fashion-mnist, or name the `folder` with "
         "its IDX files "
     )
-    raw = idx.read_folder(folder or idx.FASHION_MNIST_FOLDER)
+    raw = read_fashion_mnist(folder)
     return read_tfds(name, folder, hint=hint) if raw is None else raw
 
 

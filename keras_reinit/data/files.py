@@ -88,7 +88,7 @@ def read_folder(folder, size=None):
     if size is None:
         size = decode(found[0][0][0]).shape[:2]
     whole = [(ImageFiles(paths, tuple(size)), labels) for paths, labels in found]
-    return Raw(len(classes), whole[0], whole[1] if len(whole) == 2 else None)
+    return Raw(tuple(classes), *whole)
 
 
 def _classes(parts):

@@ -12,14 +12,14 @@ class Raw:
     """A data set as it is published, before any split of ours.
 
     Attributes:
-        num_classes: Number of classes.
+        class_names: Tuple of strings, one for each class.
         train: `(images, labels)`.
         test: `(images, labels)`, or `None` where there is no official test set.
     """
 
-    num_classes: int
+    class_names: tuple
     train: tuple
-    test: tuple | None
+    test: tuple | None = None
 
 
 def read_tfds(name, folder=None, test_split="test", hint=""):
@@ -45,8 +45,9 @@ def read_tfds(name, folder=None, test_split="test", hint=""):
             rows = builder.as_dataset(split=split)
             rows = rows.map(lambda row: (row[image], row[label]))
             parts[split] = _arrays(rows)
-    classes = builder.info.features[label].num_classes
-    return Raw(classes, parts["train"], parts.get(test_split))
+    feature = builder.info.features[label]
+    names = tuple(map(feature.int2str, range(feature.num_classes)))
+    return Raw(names, parts["train"], parts.get(test_split))
 
 
 def read_columns(name, split, folder=None, hint=""):

@@ -11,10 +11,17 @@ from keras_reinit.data.images import check_examples
 
 # Where Debian's package dataset-fashion-mnist puts them.
 FASHION_MNIST_FOLDER = "/usr/share/datasets/fashion-mnist"
+FASHION_MNIST_CLASSES = (
+    *("t-shirt", "trouser", "pullover", "dress", "coat"),
+    *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+)
 
 
-def read_folder(folder):
-    """Reads the four gzipped files of a data set like MNIST; None if there are none.
+def read_fashion_mnist(folder=None):
+    """Reads the four gzipped files of Fashion-MNIST; `None` if there are none.
+
+    Args:
+        folder: Where they lie; `None` for where Debian's package puts them.
 
     Returns:
         `Raw`.
@@ -22,7 +29,7 @@ def read_folder(folder):
     Raises:
         ValueError: If a file is truncated, missing, or no such file.
     """
-    here = pathlib.Path(folder)
+    here = pathlib.Path(folder or FASHION_MNIST_FOLDER)
     if not (here / "train-images-idx3-ubyte.gz").exists():
         return None
     train, test = (
@@ -32,7 +39,7 @@ def read_folder(folder):
         )
         for part in ("train", "t10k")
     )
-    return Raw(int(train[1].max()) + 1, train, test)
+    return Raw(FASHION_MNIST_CLASSES, train, test)
 
 
 def read_idx(path):

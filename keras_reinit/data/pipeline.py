@@ -83,7 +83,7 @@ def train_dataset(
             y = tf.gather(labels, index)
             if num_classes is not None:
                 y = tf.one_hot(y, num_classes)
-            x, y = _augmented(augment, take(index), y, tf.gather(draws, index))
+            x, y = augment_batch(augment, take(index), y, tf.gather(draws, index))
             return standardize(x), y
 
         steps_of = tf.data.Dataset.range(steps, output_type=tf.int32)
@@ -180,7 +180,28 @@ def _source(images):
     return lambda index: tf.gather(images, index)
 
 
-def _augmented(augment, images, labels, draws):
+def augment_batch(augment, images, labels, draws):
+    """Applies augmentations one after another.
+
+    Args:
+        augment: Sequence of augmentations.
+        images: Array or tensor of shape (batch, height, width, channels).
+        labels: Float array or tensor of shape (batch, num_classes), if one of them
+            mixes labels.
+        draws: Array or tensor of shape (batch, count), uniform in [0, 1), where count
+            is the sum of their `num_draws`.
+
+    Returns:
+        Images and labels.
+
+    Example:
+
+    >>> images = np.zeros((2, 4, 4, 3), "uint8")
+    >>> images, labels = augment_batch(
+    ...     [data.PadCropFlip(1), data.MixUp()], images, np.eye(2), np.zeros((2, 4)))
+    >>> images.shape, labels.shape
+    (TensorShape([2, 4, 4, 3]), TensorShape([2, 2]))
+    """
     begin = 0
     for one in augment:
         own = draws[:, begin : begin + one.num_draws]
