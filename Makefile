@@ -44,7 +44,10 @@ $(BACKENDS): $(READY)
 	touch $(BACKENDS)
 
 speed: $(BACKENDS)
-	$(BIN)/python -m benchmarks.speed $(ARGS)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[speed]'
+	$(BIN)/python -m benchmarks.speed --part=event $(ARGS)
+	$(BIN)/python -m benchmarks.speed --part=input --cores=1 $(ARGS)
+	$(BIN)/python -m benchmarks.speed --part=input $(ARGS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache

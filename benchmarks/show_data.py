@@ -60,7 +60,7 @@ def mixture(chances, names):
     parts = [(c, name) for c, name in zip(chances, names, strict=True) if c > 0.005]
     if len(parts) == 1:
         return parts[0][1]
-    return " + ".join(f"{chance:.2f} {name}" for chance, name in sorted(parts)[::-1])
+    return "\n".join(f"{chance:.2f} {name}" for chance, name in sorted(parts)[::-1])
 
 
 def main(argv):

@@ -1,143 +1,106 @@
-"""Times one re-initialization event, side by side with the plain ways to do it.
+"""Times our way and the plain ways side by side: of an event, or of the input.
 
-    python -m benchmarks.speed
+    python -m benchmarks.speed --part=event
+    python -m benchmarks.speed --part=input --cores=1
 
-On PreAct-ResNet-18 (11.2 million parameters), Shrink & Perturb of all weights. Takes a
-minute. Every way runs once in each round, so that all see the same machine; what counts
-are the ratios. It also samples how far the process grows meanwhile. With PyTorch
-installed (extra `backends`), its plain way takes part: build a fresh module, shrink and
-add in place. Appends one row to OUTPUT/rows.jsonl.
+Takes a minute or two. Every way runs once in each round, so that all see the same
+machine; what counts are the ratios. With the extra `speed` installed, PyTorch and
+torchvision take part. Appends one row to OUTPUT/rows.jsonl.
 """
 
-import functools
 import importlib.metadata
-import itertools
 import json
+import os
 import statistics
-import threading
 import time
 
-import keras
 import numpy as np
-import psutil
-import tensorflow as tf
 from absl import app, flags
 
-from keras_reinit import models, recipes, results, training
-from keras_reinit.fresh import fresh_draws
-from keras_reinit.methods.shrink_perturb import shrink_perturb
-from keras_reinit.optimizers import reset_optimizer
+from benchmarks import speed_event, speed_input
+from keras_reinit import results, training
 
-SHRINK, PERTURB = 0.4, 0.1
-EVENTS = itertools.count(1)
+PART = flags.DEFINE_enum("part", "event", ("event", "input"), "what is timed")
 ROUNDS = flags.DEFINE_integer(
     "rounds", 15, "how often each way is timed", lower_bound=3
 )
-OUTPUT = flags.DEFINE_string("output", "results/speed", "folder for rows.jsonl")
+CORES = flags.DEFINE_integer(
+    "cores", None, "cores to use; by default all", lower_bound=1
+)
+OUTPUT = flags.DEFINE_string(
+    "output", None, "folder for rows.jsonl; by default results/speed_<part>"
+)
+# Batches of one round: many more than wait in a buffer.
+BATCHES = 100
 
 
-def ways():
-    """The functions to time, by name."""
-    model = models.preact_resnet18((32, 32, 3), 10)
-    model.compile(keras.optimizers.SGD(0.1, momentum=0.9))
-    model.optimizer.build(model.trainable_variables)
-    found = recipes.find_recipes(model)
-    head = [recipe for recipe in found if recipe.layer is model.layers[-1]]
-    found_ways = {
-        "event": functools.partial(event, found),
-        "first event (recipes found)": lambda: event(recipes.find_recipes(model)),
-        "event of the last layer": functools.partial(event, head),
-        "fresh optimizer state": lambda: reset_optimizer(model.optimizer),
-        "clone_model": lambda: keras.models.clone_model(model),
-        "floor: draw": functools.partial(draw_floor, model),
-        "floor: read, modify, write": functools.partial(write_floor, model),
-    }
-    try:
-        return {**found_ways, "PyTorch": torch_way()}
-    except ImportError:
-        return found_ways
-
-
-def event(found):
-    """One event of Shrink & Perturb, as the callback does it; each a new draw."""
-    for variable, draw in fresh_draws(found, seed=0, event=next(EVENTS)):
-        weight = variable.numpy()
-        variable.assign(shrink_perturb(weight, draw(), SHRINK, PERTURB))
-
-
-def draw_floor(model):
-    """As many normal numbers as there are weights, by TensorFlow's own function."""
-    for i, variable in enumerate(model.weights):
-        tf.random.stateless_normal(variable.shape, [0, i])
-
-
-def write_floor(model):
-    """One pass over the weights that reads, scales and writes them."""
-    for variable in model.weights:
-        variable.assign(variable * SHRINK)
-
-
-def torch_way():
-    """Builds a fresh module with the same initial scale, shrinks and adds in place."""
-    import torch
-
-    from benchmarks.torch_preact_resnet18 import preact_resnet18
-
-    module = preact_resnet18()
-
-    @torch.no_grad()
-    def run():
-        fresh = preact_resnet18().parameters()
-        for old, new in zip(module.parameters(), fresh, strict=True):
-            old.mul_(SHRINK).add_(new, alpha=PERTURB)
-
-    return run
-
-
-def measure(rounds):
+def event(rounds):
     """Median seconds of each way, and ratios of the event to them."""
-    found = ways()
-    megabytes = {name: growth(found[name]) for name in ("event", "clone_model")}
-    timed = {name: [] for name in found}
-    for way in found.values():
+    found = speed_event.ways()
+    grown = {name: speed_event.growth(found[name]) for name in ("event", "clone_model")}
+    seconds, spread = timed(found, rounds)
+    floor = seconds["floor: draw"] + seconds["floor: read, modify, write"]
+    seconds["floor"] = floor
+    ratios = {name: seconds["event"] / value for name, value in seconds.items()}
+    return {
+        "seconds": rounded(seconds, 5),
+        "range_over_median": rounded(spread, 2),
+        "peak_growth_megabytes": grown,
+        "event_over": rounded({k: v for k, v in ratios.items() if k != "event"}, 3),
+    }
+
+
+def images(rounds):
+    """Median images per second of each way, for each size and recipe."""
+    cells = []
+    for side in (32, 64):
+        for recipe in ("crop_flip", "full"):
+            found = {
+                name: lambda stream=stream: [next(stream) for _ in range(BATCHES)]
+                for name, stream in speed_input.ways(side, recipe).items()
+            }
+            seconds, spread = timed(found, rounds)
+            count = BATCHES * speed_input.BATCH
+            rates = {name: count / value for name, value in seconds.items()}
+            own = rates["keras_reinit"]
+            ratios = {name: own / rate for name, rate in rates.items() if rate != own}
+            cells.append(
+                {
+                    "side": side,
+                    "recipe": recipe,
+                    "images_per_second": rounded(rates, 0),
+                    "range_over_median": rounded(spread, 2),
+                    "ours_over": rounded(ratios, 3),
+                }
+            )
+    ours = cells[0]["images_per_second"]["keras_reinit"]
+    steps = speed_input.step_seconds()
+    share = {name: speed_input.BATCH / ours / value for name, value in steps.items()}
+    return {
+        "cells": cells,
+        "step_seconds": rounded(steps, 4),
+        # What making a batch takes (32x32x3, crop and flip), of a step's time.
+        "input_over_step": rounded(share, 4),
+    }
+
+
+def timed(ways, rounds):
+    """Median seconds of each way in interleaved rounds, and range over median."""
+    times = {name: [] for name in ways}
+    for way in ways.values():
         way()
     for _ in range(rounds):
-        for name, way in found.items():
+        for name, way in ways.items():
             began = time.perf_counter()
             way()
-            timed[name].append(time.perf_counter() - began)
-    medians = {name: statistics.median(times) for name, times in timed.items()}
-    medians["floor"] = medians["floor: draw"] + medians["floor: read, modify, write"]
-    spread = {name: np.ptp(times) / medians[name] for name, times in timed.items()}
-    return {
-        "seconds": {name: round(value, 5) for name, value in medians.items()},
-        "range_over_median": {name: round(v, 2) for name, v in spread.items()},
-        "peak_growth_megabytes": megabytes,
-        "event_over": {
-            name: round(medians["event"] / value, 3)
-            for name, value in medians.items()
-            if name != "event"
-        },
-    }
+            times[name].append(time.perf_counter() - began)
+    medians = {name: statistics.median(some) for name, some in times.items()}
+    return medians, {name: np.ptp(some) / medians[name] for name, some in times.items()}
 
 
-def growth(way):
-    """Megabytes by which the process grows, at most, while a way runs again."""
-    way()
-    process, sizes, done = psutil.Process(), [], threading.Event()
-
-    def sample():
-        while not done.is_set():
-            sizes.append(process.memory_info().rss)
-            time.sleep(0.0005)
-
-    sampler = threading.Thread(target=sample)
-    sampler.start()
-    time.sleep(0.05)
-    way()
-    done.set()
-    sampler.join()
-    return round((max(sizes) - sizes[0]) / 1e6, 1)
+def rounded(values, digits):
+    """A dict with rounded values."""
+    return {name: round(float(value), digits) for name, value in values.items()}
 
 
 def main(argv):
@@ -145,23 +108,23 @@ def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
     try:
-        folder = results.writable_folder(OUTPUT.value)
+        folder = OUTPUT.value or f"results/speed_{PART.value}"
+        folder = results.writable_folder(folder)
     except ValueError as error:
         raise app.UsageError(str(error)) from error
-    row = {
-        "config": {"model": "preact_resnet18", "rounds": ROUNDS.value},
-        **measure(ROUNDS.value),
-        **training.provenance(),
-    }
-    if "PyTorch" in row["seconds"]:
-        row["versions"]["torch"] = importlib.metadata.version("torch")
+    # Before TensorFlow counts them.
+    allowed = sorted(os.sched_getaffinity(0))[: CORES.value]
+    os.sched_setaffinity(0, allowed)
+    measure = {"event": event, "input": images}[PART.value]
+    config = {"part": PART.value, "rounds": ROUNDS.value, "cores": len(allowed)}
+    row = {"config": config, **measure(ROUNDS.value), **training.provenance()}
+    for package in ("torch", "torchvision"):
+        try:
+            row["versions"][package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
     results.append_row(folder / "rows.jsonl", row)
-    print(
-        json.dumps(
-            {k: row[k] for k in ("seconds", "event_over", "peak_growth_megabytes")},
-            indent=2,
-        )
-    )
+    print(json.dumps({k: row[k] for k in row if k not in ("versions",)}, indent=2))
 
 
 if __name__ == "__main__":

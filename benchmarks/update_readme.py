@@ -3,8 +3,9 @@
     python -m benchmarks.update_readme
 
 Takes seconds. A table stands between `<!-- rows: FOLDER -->` and `<!-- end -->`,
-where FOLDER/rows.jsonl are the rows of one study; with `speed` in place of `rows`
-(and `<!-- end speed -->`), of `benchmarks.speed`, whose last row counts.
+where FOLDER/rows.jsonl are the rows of one study; with `event` or `input` in place of
+`rows` (and `<!-- end event -->` or `<!-- end input -->`), those of that part of
+`benchmarks.speed`, of which the last for each number of cores counts.
 """
 
 import pathlib
@@ -16,7 +17,9 @@ from keras_reinit import report, results, study
 
 ROOT = pathlib.Path(__file__).parent.parent
 MARKED = re.compile(r"(<!-- rows: (\S+) -->\n).*?(<!-- end -->)", re.S)
-SPEED = re.compile(r"(<!-- speed: (\S+) -->\n).*?(<!-- end speed -->)", re.S)
+SPEED = re.compile(
+    r"(<!-- (event|input): (\S+) -->\n).*?(<!-- end (?:event|input) -->)", re.S
+)
 
 
 def updated(text):
@@ -26,14 +29,42 @@ def updated(text):
         return f"{match[1]}\n{report.markdown(compared(match[2]))}\n\n{match[3]}"
 
     def speed(match):
-        row = results.read_rows(ROOT / match[2] / "rows.jsonl")[-1]
-        return f"{match[1]}\n{speed_table(row)}\n\n{match[3]}"
+        rows = results.read_rows(ROOT / match[3] / "rows.jsonl")
+        table = {"event": event_table, "input": input_table}[match[2]]
+        return f"{match[1]}\n{table(rows)}\n\n{match[4]}"
 
     return SPEED.sub(speed, MARKED.sub(table, text))
 
 
-def speed_table(row):
+def input_table(rows):
+    """Images per second of each way, on each number of cores."""
+    latest = {row["config"]["cores"]: row for row in rows}
+    lines = ["| Images | Recipe | Cores | Way | Images/s | Ours |"]
+    lines.append("| --- | --- | --- | --- | --- | --- |")
+    for cores, row in sorted(latest.items()):
+        for cell in row["cells"]:
+            size = f"{cell['side']}×{cell['side']}×3"
+            for name, rate in cell["images_per_second"].items():
+                ratio = cell["ours_over"].get(name)
+                times = "" if ratio is None else f"{ratio:.2f} times as many"
+                lines.append(
+                    f"| {size} | {cell['recipe']} | {cores} | {name} | {rate:,.0f} "
+                    f"| {times} |"
+                )
+    shares = latest[max(latest)]["input_over_step"] if latest else {}
+    lines += [
+        "",
+        "Making a batch (32×32×3, crop and flip) takes this share of a step: ",
+    ]
+    lines[-1] += (
+        ", ".join(f"{name} {share:.2%}" for name, share in shares.items()) + "."
+    )
+    return "\n".join(lines)
+
+
+def event_table(rows):
     """What one event costs, beside what else was timed in the same run."""
+    row = rows[-1]
     versions, growth = row["versions"], row["peak_growth_megabytes"]
     lines = [
         "One event of Shrink & Perturb on all 11.2 million weights of "

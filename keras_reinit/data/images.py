@@ -35,7 +35,12 @@ class Standardize:
 
     def __call__(self, images):
         """Returns float32 images, from uint8 ones or floats in [0, 1]."""
-        return (unit_range(images) - np.float32(self.mean)) / np.float32(self.std)
+        scale = 1 / (np.array(self.std) * (255 if images.dtype == np.uint8 else 1))
+        shift = -np.array(self.mean) / np.array(self.std)
+        scale, shift = scale.astype("float32"), shift.astype("float32")
+        if isinstance(images, np.ndarray):
+            return images.astype("float32") * scale + shift
+        return _scaled(images, scale, shift)
 
 
 def in_files(images):
@@ -81,9 +86,13 @@ def check_images(images):
     return images
 
 
+# Compiled, it is one pass over the batch, which counts.
+@tf.function(jit_compile=True)
+def _scaled(images, scale, shift):
+    return tf.cast(images, tf.float32) * scale + shift
+
+
 def unit_range(images):
-    """Returns float32 images in [0, 1], from uint8 ones or such floats."""
+    """Returns an array of float32 images in [0, 1], from uint8 ones or such floats."""
     scale = 255 if images.dtype == np.uint8 else 1
-    if isinstance(images, np.ndarray):
-        return images.astype("float32") / np.float32(scale)
-    return tf.cast(images, tf.float32) / scale
+    return images.astype("float32") / np.float32(scale)
