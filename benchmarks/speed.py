@@ -30,8 +30,8 @@ CORES = flags.DEFINE_integer(
 OUTPUT = flags.DEFINE_string(
     "output", None, "folder for rows.jsonl; by default results/speed_<part>"
 )
-# Batches of one round: many more than wait in a buffer.
-BATCHES = 100
+# Seconds in which batches are counted, after those that waited in a buffer are gone.
+DRAIN, COUNT = 0.5, 1.5
 
 
 def event(rounds):
@@ -55,13 +55,13 @@ def images(rounds):
     cells = []
     for side in (32, 64):
         for recipe in ("crop_flip", "full"):
-            found = {
-                name: lambda stream=stream: [next(stream) for _ in range(BATCHES)]
-                for name, stream in speed_input.ways(side, recipe).items()
-            }
-            seconds, spread = timed(found, rounds)
-            count = BATCHES * speed_input.BATCH
-            rates = {name: count / value for name, value in seconds.items()}
+            streams = speed_input.ways(side, recipe)
+            counts = {name: [] for name in streams}
+            for _ in range(rounds):
+                for name, stream in streams.items():
+                    counts[name].append(images_per_second(stream))
+            rates = {name: statistics.median(some) for name, some in counts.items()}
+            spread = {name: np.ptp(some) / rates[name] for name, some in counts.items()}
             own = rates["keras_reinit"]
             ratios = {name: own / rate for name, rate in rates.items() if rate != own}
             cells.append(
@@ -82,6 +82,16 @@ def images(rounds):
         # What making a batch takes (32x32x3, crop and flip), of a step's time.
         "input_over_step": rounded(share, 4),
     }
+
+
+def images_per_second(stream):
+    """Takes batches for a while, and counts."""
+    for seconds in (DRAIN, COUNT):
+        batches, began = 0, time.perf_counter()
+        while time.perf_counter() - began < seconds:
+            next(stream)
+            batches += 1
+    return speed_input.BATCH * batches / (time.perf_counter() - began)
 
 
 def timed(ways, rounds):

@@ -120,7 +120,7 @@ def _curves(rows):
     for row in rows:
         if row["status"] == "ok":
             config = row["config"]
-            setting = setting_name(config["regularization"], config["label_noise"])
+            setting = setting_name(config)
             curve = row["history"]["validation_accuracy"]
             curves.setdefault((setting, config["method"]), []).append(curve)
     return {

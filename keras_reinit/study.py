@@ -174,7 +174,7 @@ def _standing(rows):
 
 def _place(config):
     method = METHODS.index(config["method"])
-    noise = config["label_noise"]
+    noise = config["label_noise"], config.get("noise", ""), config.get("augment", "")
     regularization = REGULARIZATIONS.index(config["regularization"])
     return regularization, noise, method, config["seed"]
 
@@ -256,7 +256,7 @@ def attempt(config, folder=None):
 
 
 def _line(config, row):
-    setting = setting_name(config.regularization, config.label_noise)
+    setting = setting_name(dataclasses.asdict(config))
     outcome = f"failed: {row.get('reason')}"
     if row["status"] == "ok":
         outcome = f"validation {row['final']['validation_accuracy']:.3f}"

@@ -60,7 +60,7 @@ def cells(rows):
     groups = collections.defaultdict(dict)
     for row in rows:
         config = row["config"]
-        setting = setting_name(config["regularization"], config["label_noise"])
+        setting = setting_name(config)
         groups[setting].setdefault(config["method"], []).append(row)
     return tuple(
         _cell(setting, method, methods)
@@ -69,10 +69,25 @@ def cells(rows):
     )
 
 
-def setting_name(regularization, label_noise):
-    """What a table calls a setting, such as `"DCW + 40% noise"`."""
-    name = "no regularization" if regularization == "none" else regularization
-    return name + (f" + {label_noise:.0%} noise" if label_noise else "")
+def setting_name(config):
+    """What a table calls a setting, such as `"DCW + 40% noise"`.
+
+    Args:
+        config: Dict of the fields of a `Config`; old rows lack some of them.
+    """
+    name = config["regularization"]
+    if name == "none":
+        name = "no regularization"
+    augment = config.get("augment", "crop_flip")
+    if "D" in config["regularization"] and augment != "crop_flip":
+        name += f" ({augment})"
+    if config.get("label_smoothing"):
+        name += f" + smoothing {config['label_smoothing']}"
+    if config["label_noise"]:
+        kind = config.get("noise", "symmetric")
+        kind = "" if kind == "symmetric" else f"{kind} "
+        name += f" + {config['label_noise']:.0%} {kind}noise"
+    return name
 
 
 def _cell(setting, method, methods):

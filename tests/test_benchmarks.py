@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from absl import flags
 
@@ -129,3 +130,17 @@ def test_wrongly_labelled_examples_are_shown_first():
     assert any("\n" in title for title in titles[1])
     clean, _ = show_data.columns(Config(), None, 3)
     assert len(clean[0]) == 3
+
+
+@pytest.mark.parametrize("recipe", ["crop_flip", "full"])
+def test_each_way_to_feed_a_network_gives_such_batches(recipe, monkeypatch):
+    from benchmarks import speed_input
+
+    monkeypatch.setattr(speed_input, "EXAMPLES", 256)
+    for name, stream in speed_input.ways(16, recipe).items():
+        batch = next(stream)
+        if name.startswith("floor"):
+            continue
+        images = np.asarray(batch[0])
+        assert sorted(images.shape) == [3, 16, 16, 128] and images.dtype == np.float32
+        assert abs(images.mean()) < 1.5 and 0.3 < images.std() < 3, name

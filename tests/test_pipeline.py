@@ -197,6 +197,8 @@ def test_a_continued_training_sees_the_batches_that_come_next(tmp_path):
 def test_labels_of_mixed_images_must_be_vectors():
     with pytest.raises(ValueError, match="`num_classes` must be given"):
         batches(1, augment=data.MixUp())
+    with pytest.raises(ValueError, match=r"`labels` must be in \[0, num_classes=3\)"):
+        batches(1, num_classes=3)
     with pytest.raises(ValueError, match="`clean_labels` must be None"):
         batches(1, num_classes=4, clean_labels=LABELS)
 

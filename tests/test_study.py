@@ -11,6 +11,7 @@ from keras_reinit import report, study
 from keras_reinit.config import Config
 from keras_reinit.results import read_rows
 from keras_reinit.study import Study
+from keras_reinit.verdict import setting_name
 
 BASE = Config(train_size=60, epochs=2, stages=2, batch_size=30, width=2)
 SMALL = Study(
@@ -147,3 +148,24 @@ def test_bad_studies():
         dataclasses.replace(SMALL, tuning_seeds=3)
     with pytest.raises(ValueError, match="`method` must be one of"):
         dataclasses.replace(SMALL, methods=("magic",))
+
+
+def test_settings_are_told_apart_by_name():
+    names = [
+        setting_name(dataclasses.asdict(Config(**fields)))
+        for fields in (
+            {},
+            {"regularization": "DCW", "label_noise": 0.4},
+            {"label_noise": 0.2, "noise": "pair_flip"},
+            {"regularization": "D", "augment": "crop_flip+mixup"},
+            {"label_smoothing": 0.1},
+        )
+    ]
+    assert names == [
+        "no regularization",
+        "DCW + 40% noise",
+        "no regularization + 20% pair_flip noise",
+        "D (crop_flip+mixup)",
+        "no regularization + smoothing 0.1",
+    ]
+    assert setting_name({"regularization": "none", "label_noise": 0.0}) == names[0]

@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 
 from keras_reinit.data.images import check_examples, in_files
+from keras_reinit.data.label_noise import check_labels
 
 
 def train_dataset(
@@ -59,6 +60,8 @@ def train_dataset(
         ValueError: If the arguments do not fit each other.
     """
     images, labels = check_examples(images, labels)
+    if num_classes is not None:
+        check_labels(labels, num_classes)
     steps = _steps(len(images), batch_size)
     augment = tuple(augment) if isinstance(augment, (list, tuple)) else (augment,)
     _check_labels_fit(augment, num_classes, clean_labels)
@@ -140,7 +143,7 @@ def eval_dataset(images, labels, batch_size=500, *, standardize, num_classes=Non
     """The examples in order, standardized; args as in `train_dataset`."""
     images, labels = check_examples(images, labels)
     if num_classes is not None:
-        labels = tf.one_hot(labels, num_classes)
+        labels = tf.one_hot(check_labels(labels, num_classes), num_classes)
     take = _source(images)
     data = tf.data.Dataset.range(len(images)).batch(batch_size)
     labels = tf.convert_to_tensor(labels)
