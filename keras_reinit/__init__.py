@@ -5,6 +5,7 @@ from keras_reinit.blocks import Block, add_block_normalization, blocks
 from keras_reinit.callback import Reinitialize
 from keras_reinit.distillation import BornAgain, DistillationLoss
 from keras_reinit.fresh import fresh_weights, reinitialize
+from keras_reinit.generations import SaveGenerations, ensemble
 from keras_reinit.methods import (
     FullReinit,
     LayerwiseReinit,
@@ -27,6 +28,7 @@ __all__ = [
     "FullReinit",
     "LayerwiseReinit",
     "Reinitialize",
+    "SaveGenerations",
     "ShrinkPerturb",
     "Stages",
     "StepStages",
@@ -34,6 +36,7 @@ __all__ = [
     "add_block_normalization",
     "add_weight_decay",
     "blocks",
+    "ensemble",
     "fresh_weights",
     "per_variable_steps",
     "plan",

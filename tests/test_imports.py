@@ -22,6 +22,7 @@ FLOORS = (
     ("callback",),
     ("planning",),
     ("methods", "models", "distillation", "plots"),
+    ("generations",),
     ("config", "report"),
     ("training",),
     ("study",),
