@@ -3,7 +3,8 @@
 from keras_reinit.block_normalization import BlockNormalization
 from keras_reinit.blocks import Block, add_block_normalization, blocks
 from keras_reinit.callback import Reinitialize
-from keras_reinit.distillation import BornAgain, DistillationLoss
+from keras_reinit.distillation import BornAgain
+from keras_reinit.distillation_loss import DistillationLoss
 from keras_reinit.fresh import fresh_weights, reinitialize
 from keras_reinit.generations import SaveGenerations, ensemble
 from keras_reinit.methods import (

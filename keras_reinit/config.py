@@ -3,7 +3,7 @@
 import dataclasses
 
 from keras_reinit import data, models
-from keras_reinit.distillation import DistillationLoss
+from keras_reinit.distillation_loss import DistillationLoss
 from keras_reinit.methods import (
     FullReinit,
     LayerwiseReinit,

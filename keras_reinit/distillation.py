@@ -2,56 +2,18 @@
 
     loss = loss(student) + distillation_weight * T^2 * KL(teacher ‖ student)
 
-with softmax outputs at temperature T on both sides. Zaidi et al. (2022), Equation 1,
-with T = 1 and a weight of 1 (CIFAR) or 2 (Tiny ImageNet); the T^2 keeps the size of
-the gradient when T changes (Hinton et al. 2015, arXiv 1503.02531).
+Zaidi et al. (2022), Equation 1, with T = 1 and a weight of 1 (CIFAR) or 2 (Tiny
+ImageNet).
 """
 
 import keras
 from keras import ops
 
+from keras_reinit.distillation_loss import DistillationLoss, permute_others
+from keras_reinit.student import check_student
+
 KNOWLEDGE = ("full", "permuted", "confidence")
 TEACHERS = ("last", "average")
-
-
-class DistillationLoss(keras.losses.Loss):
-    """`T^2 * KL(teacher ‖ student)` between softmax outputs, averaged over examples.
-
-    Args:
-        temperature: Float > 0; 1 compares the predicted probabilities themselves,
-            more compares softer ones.
-        from_logits: Whether both are logits; else they are probabilities.
-        reduction: As in `keras.losses.Loss`.
-
-    Example:
-
-    >>> loss = DistillationLoss()
-    >>> float(loss(np.array([[2.0, 0.0]]), np.array([[2.0, 0.0]])))
-    0.0
-    """
-
-    def __init__(
-        self, temperature=1.0, from_logits=True, reduction="sum_over_batch_size"
-    ):
-        super().__init__(name="distillation_loss", reduction=reduction)
-        if not temperature > 0:
-            raise ValueError(
-                f"`temperature` must be > 0. Received: temperature={temperature!r}"
-            )
-        self.temperature = temperature
-        self.from_logits = from_logits
-
-    def call(self, y_true, y_pred):
-        """Takes outputs of teacher and student, of shape (batch, ..., classes)."""
-        if not self.from_logits:
-            # The softmax of log-probabilities is the probabilities.
-            least = keras.config.epsilon()
-            y_true = ops.log(ops.maximum(y_true, least))
-            y_pred = ops.log(ops.maximum(y_pred, least))
-        teacher = ops.log_softmax(y_true / self.temperature)
-        student = ops.log_softmax(y_pred / self.temperature)
-        divergence = ops.sum(ops.exp(teacher) * (teacher - student), axis=-1)
-        return self.temperature**2 * divergence
 
 
 @keras.saving.register_keras_serializable("keras_reinit")
@@ -241,24 +203,6 @@ class BornAgain(keras.Model):
         return cls(**{**config, "student": student})
 
 
-def permute_others(outputs, numbers):
-    """Lets the outputs of all classes but the largest change places at random.
-
-    Args:
-        outputs: Tensor of shape (batch, ..., classes).
-        numbers: Random numbers in [0, 1), of the same shape.
-    """
-    outputs, numbers = ops.convert_to_tensor(outputs), ops.convert_to_tensor(numbers)
-    classes = ops.shape(outputs)[-1]
-    largest = ops.one_hot(ops.argmax(outputs, axis=-1), classes, dtype="float32")
-    # Both orders begin with the largest; the others come at random, or as they stand.
-    random = ops.argsort(numbers - 2.0 * largest, axis=-1)
-    places = ops.arange(classes, dtype="float32") - 2.0 * classes * largest
-    standing = ops.argsort(places, axis=-1)
-    shuffled = ops.take_along_axis(outputs, random, axis=-1)
-    return ops.take_along_axis(shuffled, ops.argsort(standing, axis=-1), axis=-1)
-
-
 def _for_each(value, count):
     """One entry for each output: of a structure, or the same one for all."""
     if value is None or not keras.tree.is_nested(value):
@@ -275,41 +219,6 @@ def _check_weights(name, weights, value=None):
 def _check_choice(name, value, known):
     if value not in known:
         raise ValueError(f"`{name}` must be one of {known}. Received: {name}={value!r}")
-
-
-def check_student(student, from_logits):
-    """A `ValueError` unless a student is built and returns what is said."""
-    if not (isinstance(student, keras.Model) and student.built):
-        raise ValueError(
-            "`student` must be a built `keras.Model`: give it an `Input`, or call it "
-            f"once. Received: student={student!r}"
-        )
-    for layer in _last_layers(student):
-        softmax = isinstance(layer, keras.layers.Softmax)
-        activation = getattr(layer, "activation", None)
-        if activation is keras.activations.sigmoid:
-            raise ValueError(
-                "`student` must not end in a sigmoid: its classes are compared as one "
-                f"distribution. Received: the last layer {layer.name!r}"
-            )
-        softmax = softmax or activation is keras.activations.softmax
-        linear = activation is keras.activations.linear
-        if (softmax and from_logits) or (linear and not from_logits):
-            raise ValueError(
-                "`from_logits` must be True for a student without and False for one "
-                "with a softmax at its end. "
-                f"Received: from_logits={from_logits}, and the last layer "
-                f"{layer.name!r} of {student.name!r} with activation "
-                f"{'softmax' if softmax else 'linear'}"
-            )
-
-
-def _last_layers(student):
-    """The layers that make the outputs, as far as the model tells."""
-    outputs = getattr(student, "outputs", None)
-    if outputs:
-        return [output._keras_history.operation for output in outputs]
-    return student.layers[-1:]
 
 
 def _untrained_copy(student):

@@ -1,30 +1,25 @@
 """The fresh value of one weight, from its initializer and a key.
 
 Keras' random initializers (normal, truncated normal, uniform, variance scaling) name
-a distribution; it is drawn here, with NumPy: several times as fast as calling them,
-and the same on every backend. Normal numbers are those of Box & Muller 1958: of two
-uniform u and v, sqrt(-2 log u) times the cosine and the sine of 2 pi v. All other
-initializers are called, with a new seed in the place of theirs.
+a distribution; its numbers are our own: several times as fast as calling them, and the
+same on every backend. All other initializers are called, with a new seed in the place
+of theirs.
 """
 
-import concurrent.futures
 import contextlib
 import copy
-import os
 import random
 
 import keras
 import numpy as np
 from keras.src.initializers.random_initializers import compute_fans
 
+from keras_reinit.random_numbers import filled, normal, truncated_normal, uniform
 from keras_reinit.sandbox import bit_generator, sandbox
 
 CONSTANTS = {keras.initializers.Zeros: 0, keras.initializers.Ones: 1}
 # Those for which 24 random bits are enough.
 DTYPES = ("float32", "float16", "bfloat16")
-# Numbers drawn from one stream; each stream may have a thread of its own.
-CHUNK = 2**17
-THREADS = min(os.cpu_count() or 1, 8)
 # What an initializer may have for its randomness, and how a new one is made of a seed.
 GENERATORS = {
     keras.random.SeedGenerator: lambda seed: keras.random.SeedGenerator(int(seed)),
@@ -55,7 +50,7 @@ def draw(initializer, shape, dtype, key):
     distribution = _distribution(initializer, shape) if dtype in DTYPES else None
     if distribution is None:
         return _called(initializer, shape, dtype, key)
-    values = _filled(*distribution, int(np.prod(shape)), key)
+    values = filled(*distribution, int(np.prod(shape)), key)
     return values.reshape(shape).astype(dtype, copy=False)
 
 
@@ -63,12 +58,12 @@ def _distribution(initializer, shape):
     """What to fill with, what to add and what to multiply by; None if unknown."""
     kind = type(initializer)  # A subclass may be anything.
     if kind is keras.initializers.RandomNormal:
-        return _normal, initializer.mean, initializer.stddev
+        return normal, initializer.mean, initializer.stddev
     if kind is keras.initializers.TruncatedNormal:
-        return _truncated_normal, initializer.mean, initializer.stddev
+        return truncated_normal, initializer.mean, initializer.stddev
     if kind is keras.initializers.RandomUniform:
         low, high = initializer.minval, initializer.maxval
-        return _uniform, low, high - low
+        return uniform, low, high - low
     if issubclass(kind, keras.initializers.VarianceScaling) and is_of_keras(kind):
         return _variance_scaling(initializer, shape)
     return None
@@ -87,72 +82,10 @@ def _variance_scaling(initializer, shape):
     stddev = (initializer.scale / max(1.0, fans[initializer.mode])) ** 0.5
     if initializer.distribution == "uniform":
         limit = 3**0.5 * stddev
-        return _uniform, -limit, 2 * limit
+        return uniform, -limit, 2 * limit
     if initializer.distribution == "untruncated_normal":
-        return _normal, 0, stddev
-    return _truncated_normal, 0, stddev / TRUNCATED_STDDEV
-
-
-def _filled(fill, shift, scale, size, key):
-    """Each chunk is a stream of its own: the same for any number of threads."""
-    values = np.empty(size, "float32")
-
-    def fill_chunk(i):
-        chunk = values[i * CHUNK : (i + 1) * CHUNK]
-        fill(bit_generator((*key, i)), chunk)
-        chunk *= np.float32(scale)
-        chunk += np.float32(shift)
-
-    chunks = range(-(-size // CHUNK))
-    if len(chunks) == 1:
-        fill_chunk(0)  # Threads would take longer to start.
-    else:
-        with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(fill_chunk, chunks))
-    return values
-
-
-def _integers(bits, size):
-    """Random 32-bit integers."""
-    pairs = np.random.Generator(bits).integers(2**64, size=-(-size // 2), dtype="u8")
-    return pairs.view("u4")[:size]
-
-
-def _uniform(bits, values):
-    """Fills with multiples of 2**-24 in [0, 1)."""
-    np.multiply(_integers(bits, values.size) >> 8, np.float32(2**-24), out=values)
-
-
-def _normal(bits, values):
-    """Fills with normal numbers, all cosines first; in place, for speed."""
-    if values.size % 2:
-        even = np.empty(values.size + 1, "float32")
-        _normal(bits, even)
-        values[:] = even[:-1]
-        return
-    values[:] = _integers(bits, values.size)
-    radius, angle = np.split(values, 2)
-    radius += np.float32(0.5)  # Keeps the logarithm from zero.
-    radius *= np.float32(2**-32)
-    np.log(radius, out=radius)
-    radius *= np.float32(-2)
-    np.sqrt(radius, out=radius)
-    angle *= np.float32(2 * np.pi * 2**-32)
-    cosines = np.cos(angle)
-    np.sin(angle, out=angle)
-    angle *= radius
-    radius *= cosines
-
-
-def _truncated_normal(bits, values):
-    """Fills with normal numbers in [-2, 2]: the others are drawn again."""
-    _normal(bits, values)
-    outside = np.flatnonzero(np.abs(values) > 2)
-    while outside.size:
-        again = np.empty(outside.size, "float32")
-        _normal(bits, again)
-        values[outside] = again
-        outside = outside[np.abs(again) > 2]
+        return normal, 0, stddev
+    return truncated_normal, 0, stddev / TRUNCATED_STDDEV
 
 
 def _called(initializer, shape, dtype, key):

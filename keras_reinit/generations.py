@@ -4,7 +4,7 @@ import pathlib
 
 import keras
 
-from keras_reinit.distillation import check_student
+from keras_reinit.student import check_student
 
 
 class SaveGenerations(keras.callbacks.Callback):

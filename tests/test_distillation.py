@@ -11,7 +11,7 @@ from keras_reinit import (
     Stages,
     fresh_weights,
 )
-from keras_reinit.distillation import permute_others
+from keras_reinit.distillation_loss import permute_others
 
 
 def softmax(x):

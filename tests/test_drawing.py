@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from keras_reinit import drawing
+from keras_reinit import drawing, random_numbers
 from keras_reinit.drawing import draw
 
 initializers = keras.initializers
@@ -55,7 +55,7 @@ def test_the_distribution_is_that_of_keras(name, shape):
 
 def test_numbers_are_independent_of_each_other():
     numbers = draw(initializers.RandomNormal(0, 1), (2**20,), "float32", (0, 0))
-    for lag in (1, 2, drawing.CHUNK // 2, drawing.CHUNK):
+    for lag in (1, 2, random_numbers.CHUNK // 2, random_numbers.CHUNK):
         assert abs(np.corrcoef(numbers[lag:], numbers[:-lag])[0, 1]) < 0.005
         assert abs(np.corrcoef(numbers[lag:] ** 2, numbers[:-lag] ** 2)[0, 1]) < 0.005
     assert scipy.stats.kurtosis(numbers) == pytest.approx(0, abs=0.02)
@@ -64,9 +64,9 @@ def test_numbers_are_independent_of_each_other():
 
 @pytest.mark.parametrize("name", ["normal", "truncated", "uniform"])
 def test_any_number_of_threads_gives_the_same(name, monkeypatch):
-    shape = (3, drawing.CHUNK + 1)
+    shape = (3, random_numbers.CHUNK + 1)
     several = draw(DISTRIBUTIONS[name](1), shape, "float32", (5, 1))
-    monkeypatch.setattr(drawing, "THREADS", 1)
+    monkeypatch.setattr(random_numbers, "THREADS", 1)
     one = draw(DISTRIBUTIONS[name](2), shape, "float32", (5, 1))
     np.testing.assert_array_equal(several, one)
 

@@ -14,8 +14,9 @@ PACKAGE = ROOT / "keras_reinit"
 # fmt: off
 FLOORS = (
     ("sandbox", "checks", "block_normalization", "per_variable_steps",
-     "weight_decay", "layer_graph", "results"),
-    ("drawing", "schedules"),
+     "weight_decay", "layer_graph", "results", "distillation_loss", "student"),
+    ("random_numbers", "schedules"),
+    ("drawing",),
     ("rebuilding",),
     ("recipes",),
     ("fresh", "blocks", "optimizers", "data", "verdict"),
