@@ -108,7 +108,7 @@ class BornAgain(keras.Model):
     def hand_over(self):
         """Makes the student as it is now the teacher of the next generation."""
         # Through NumPy: student and teacher must not share buffers on JAX.
-        values, count = self.student.get_weights(), int(self.generation)
+        values, count = self.student.get_weights(), int(self.generation.numpy())
         if self.teacher_of == "average" and count:
             values = [
                 (new + count * old) / (count + 1) if new.dtype.kind == "f" else new

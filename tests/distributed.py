@@ -1,6 +1,8 @@
 """A small training on one device, two replicas or one of two workers, as a program.
 
-    python distributed.py {single|mirrored|worker} METHOD
+    python distributed.py {single|mirrored|worker} METHOD [object|function|string]
+
+where the last says how the loss is named.
 
 Prints, as JSON, the final weights, and whether the replicas held identical weights
 after each event. Devices are set up before TensorFlow starts, so this is a process.
@@ -14,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from contract import METHODS
 
-from keras_reinit import Stages
+from keras_reinit import BornAgain, Stages
 
 
 def strategy(kind):
@@ -45,11 +47,24 @@ class Replicas(keras.callbacks.Callback):
         )
 
 
-def network():
+def function(y_true, y_pred):
+    return keras.losses.sparse_categorical_crossentropy(
+        y_true, y_pred, from_logits=True
+    )
+
+
+LOSSES = {
+    "object": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    "function": function,
+    "string": "sparse_categorical_crossentropy",
+}
+
+
+def network(activation=None):
     layers = [
         keras.layers.Dense(8, activation="tanh"),
         keras.layers.Dense(8, activation="tanh"),
-        keras.layers.Dense(3),
+        keras.layers.Dense(3, activation=activation),
     ]
     return keras.Sequential([keras.Input((4,)), *layers])
 
@@ -75,32 +90,35 @@ def by_hand(model, dataset, callbacks, strategy):
     callbacks.on_train_end()
 
 
-def main(kind, name):
+def main(kind, name, loss="object"):
     chosen = strategy(kind)
     keras.utils.set_random_seed(1)
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(32, 4)).astype("float32"), rng.integers(0, 3, 32)
     method = METHODS[name]
     with chosen.scope():
-        model = network()
-        model = method.wrap(model) if method.wrap else model
-        model.compile(
-            keras.optimizers.SGD(0.1, momentum=0.9),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        )
+        if loss == "string":
+            model = BornAgain(network("softmax"), from_logits=False)
+        else:
+            model = network()
+            model = method.wrap(model) if method.wrap else model
+        model.compile(keras.optimizers.SGD(0.1, momentum=0.9), LOSSES[loss])
     replicas = Replicas(chosen)
     callbacks = [method(Stages(4, 2), seed=3), replicas]
     dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
+    losses = []
     if kind == "worker":
         by_hand(model, dataset, callbacks, chosen)
     else:
-        model.fit(dataset, epochs=4, callbacks=callbacks, verbose=0)
+        fitted = model.fit(dataset, epochs=4, callbacks=callbacks, verbose=0)
+        losses = fitted.history["loss"]
     print(
         json.dumps(
             {
                 "replicas": chosen.num_replicas_in_sync,
                 "identical": bool(all(replicas.identical)),
                 "after_event": replicas.begins[2].tolist(),
+                "losses": losses,
                 "weights": [w.tolist() for w in model.get_weights()],
             }
         )

@@ -13,9 +13,9 @@ import pytest
 PROGRAM = pathlib.Path(__file__).with_name("distributed.py")
 
 
-def start(kind, method, **environment):
+def start(kind, method, loss="object", **environment):
     return subprocess.Popen(
-        [sys.executable, PROGRAM, kind, method],
+        [sys.executable, PROGRAM, kind, method, loss],
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -44,6 +44,16 @@ def test_two_replicas_hold_the_same_weights_and_train_as_one_device(method):
     assert (one["replicas"], two["replicas"]) == (1, 2)
     assert two["identical"]
     assert_close(one, two)
+    np.testing.assert_allclose(one["losses"], two["losses"], rtol=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["function", "string"])
+def test_a_teachers_loss_is_that_of_one_device_however_it_is_named(loss):
+    one, two = (
+        result(start(kind, "born_again", loss)) for kind in ("single", "mirrored")
+    )
+    assert_close(one, two)
+    np.testing.assert_allclose(one["losses"], two["losses"], rtol=1e-4)
 
 
 def test_two_workers_hold_the_same_weights_and_train_as_one_device():
