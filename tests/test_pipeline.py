@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_reinit import ShrinkPerturb, Stages, data
+from keras_reinit.data import pipeline
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 6, 6, 3), dtype="uint8")
 LABELS = np.arange(20, dtype="int32") % 4
@@ -69,7 +70,9 @@ def test_standardize():
     np.testing.assert_allclose(standardize(floats), expected, atol=1e-5)
 
 
-def test_evaluation_keeps_every_example_in_order():
+@pytest.mark.parametrize("cached_bytes", [0, 2**28])
+def test_evaluation_keeps_every_example_in_order(cached_bytes, monkeypatch):
+    monkeypatch.setattr(pipeline, "CACHED_BYTES", cached_bytes)
     standardize = data.Standardize.fit(IMAGES)
     pairs = list(data.eval_dataset(IMAGES, LABELS, 8, standardize=standardize))
     assert [len(y) for _, y in pairs] == [8, 8, 4]

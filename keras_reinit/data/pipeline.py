@@ -10,11 +10,16 @@ Every random number of a batch depends on (seed, epoch, example index) only, so 
 pipeline gives the same batches at any parallelism, and from any epoch on.
 """
 
+import math
+
 import keras
 import tensorflow as tf
 
 from keras_reinit.data.images import check_examples, in_files
 from keras_reinit.data.label_noise import check_labels
+
+# Standardized images for evaluation are kept if they take less.
+CACHED_BYTES = 2**28
 
 
 def train_dataset(
@@ -148,7 +153,8 @@ def eval_dataset(images, labels, batch_size=500, *, standardize, num_classes=Non
     data = tf.data.Dataset.range(len(images)).batch(batch_size)
     labels = tf.convert_to_tensor(labels)
     data = data.map(lambda i: (standardize(take(i)), tf.gather(labels, i)))
-    return data.prefetch(tf.data.AUTOTUNE) if in_files(images) else data.cache()
+    size = 4 * math.prod(images.shape)
+    return data.cache() if size < CACHED_BYTES else data.prefetch(tf.data.AUTOTUNE)
 
 
 def _steps(n, batch_size):
@@ -179,7 +185,8 @@ def _source(images):
     if in_files(images):
         paths = tf.constant(images.paths)
         return lambda index: images.read(tf.gather(paths, index))
-    images = tf.constant(images)
+    with tf.device("CPU"):  # Where tf.data works; a GPU has no use for them.
+        images = tf.constant(images)
     return lambda index: tf.gather(images, index)
 
 
