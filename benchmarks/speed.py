@@ -1,7 +1,8 @@
-"""Times our way and the plain ways side by side: of an event, or of the input.
+"""Times our way and the plain ways side by side: of an event, the input, or a teacher.
 
     python -m benchmarks.speed --part=event
     python -m benchmarks.speed --part=input --cores=1
+    python -m benchmarks.speed --part=distillation
 
 Takes a minute or two. Every way runs once in each round, so that all see the same
 machine; what counts are the ratios. With the extra `speed` installed, PyTorch and
@@ -17,10 +18,12 @@ import time
 import numpy as np
 from absl import app, flags
 
-from benchmarks import speed_event, speed_input
+from benchmarks import speed_distillation, speed_event, speed_input
 from keras_reinit import results, training
 
-PART = flags.DEFINE_enum("part", "event", ("event", "input"), "what is timed")
+PART = flags.DEFINE_enum(
+    "part", "event", ("event", "input", "distillation"), "what is timed"
+)
 ROUNDS = flags.DEFINE_integer(
     "rounds", 15, "how often each way is timed", lower_bound=3
 )
@@ -84,6 +87,16 @@ def images(rounds):
     }
 
 
+def distillation(rounds):
+    """Median seconds of a training step of each way, and ratios."""
+    seconds, spread = timed(speed_distillation.ways(), rounds)
+    return {
+        "seconds": rounded(seconds, 5),
+        "range_over_median": rounded(spread, 2),
+        "ratios": rounded(speed_distillation.ratios(seconds), 3),
+    }
+
+
 def images_per_second(stream):
     """Takes batches for a while, and counts."""
     for seconds in (DRAIN, COUNT):
@@ -125,9 +138,13 @@ def main(argv):
     # Before TensorFlow counts them.
     allowed = sorted(os.sched_getaffinity(0))[: CORES.value]
     os.sched_setaffinity(0, allowed)
-    measure = {"event": event, "input": images}[PART.value]
+    measure = {"event": event, "input": images, "distillation": distillation}
     config = {"part": PART.value, "rounds": ROUNDS.value, "cores": len(allowed)}
-    row = {"config": config, **measure(ROUNDS.value), **training.provenance()}
+    row = {
+        "config": config,
+        **measure[PART.value](ROUNDS.value),
+        **training.provenance(),
+    }
     for package in ("torch", "torchvision"):
         try:
             row["versions"][package] = importlib.metadata.version(package)
