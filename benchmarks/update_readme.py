@@ -39,18 +39,18 @@ def updated(text):
 def input_table(rows):
     """Images per second of each way, on each number of cores."""
     latest = {row["config"]["cores"]: row for row in rows}
-    lines = ["| Images | Recipe | Cores | Way | Images/s | Ours |"]
-    lines.append("| --- | --- | --- | --- | --- | --- |")
-    for cores, row in sorted(latest.items()):
-        for cell in row["cells"]:
-            size = f"{cell['side']}×{cell['side']}×3"
-            for name, rate in cell["images_per_second"].items():
-                ratio = cell["ours_over"].get(name)
-                times = "" if ratio is None else f"{ratio:.2f} times as many"
-                lines.append(
-                    f"| {size} | {cell['recipe']} | {cores} | {name} | {rate:,.0f} "
-                    f"| {times} |"
-                )
+    cells = [
+        (cores, cell) for cores, row in sorted(latest.items()) for cell in row["cells"]
+    ]
+    names = sorted({name for _, cell in cells for name in cell["images_per_second"]})
+    names = ["keras_reinit", *(name for name in names if name != "keras_reinit")]
+    lines = [f"| Images | Recipe | Cores | {' | '.join(names)} |"]
+    lines.append("| --- " * (3 + len(names)) + "|")
+    for cores, cell in cells:
+        rates = [cell["images_per_second"].get(name) for name in names]
+        rates = ["" if rate is None else f"{rate:,.0f}" for rate in rates]
+        size = f"{cell['side']}×{cell['side']}×3"
+        lines.append(f"| {size} | {cell['recipe']} | {cores} | {' | '.join(rates)} |")
     shares = latest[max(latest)]["input_over_step"] if latest else {}
     lines += [
         "",
