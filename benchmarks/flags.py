@@ -32,6 +32,7 @@ HELP = {
     "train_size": "number of training examples; by default all",
     "validation_size": "number of validation examples; by default the data set's own",
     "epochs": "the fixed budget of epochs, all stages together",
+    "full_budget": "whether each stage has --epochs epochs, instead of all together",
     "stages": "stages that the budget is cut into; standard training ignores them",
     "batch_size": "examples a step",
     "learning_rate": "(peak) learning rate of SGD",

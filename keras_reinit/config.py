@@ -54,6 +54,9 @@ class Config:
         train_size: Integer, number of training examples; `None` for all.
         validation_size: Integer; `None` for the data set's own, see `data.load`.
         epochs: Integer >= 1, the fixed budget.
+        full_budget: Whether each stage has `epochs` epochs, as in Furlanello et al.
+            2018, instead of all together: the training is `stages` times as long.
+            Standard training stays as it is.
         stages: Integer in [1, epochs].
         batch_size: Integer >= 1.
         learning_rate: Float > 0 (its peak, with C), of SGD with `momentum`.
@@ -82,6 +85,7 @@ class Config:
     train_size: int | None = None
     validation_size: int | None = None
     epochs: int = 100
+    full_budget: bool = False
     stages: int = 5
     batch_size: int = 64
     learning_rate: float = 0.1
@@ -192,7 +196,8 @@ class Config:
     @property
     def schedule(self):
         """The `Stages` of the run."""
-        return Stages(self.epochs, self.stages)
+        longer = self.full_budget and self.method != "standard"
+        return Stages(self.epochs * (self.stages if longer else 1), self.stages)
 
     @property
     def distills(self):

@@ -62,6 +62,7 @@ def run(config, folder=None, strategy="none"):
         "history": history,
         "train_examples": len(splits.train[1]),
         "steps_per_epoch": _steps(config, splits),
+        "total_epochs": config.schedule.total,
         "parameters": int(model.count_params()),
         "strategy": strategy,
         "replicas": chosen.num_replicas_in_sync,
@@ -172,12 +173,15 @@ def _train(config, splits, model):
     }
     ends = StageEnds(config.schedule, evaluations)
     best = keras.callbacks.EarlyStopping(
-        "val_accuracy", mode="max", patience=config.epochs, restore_best_weights=True
+        "val_accuracy",
+        mode="max",
+        patience=config.schedule.total,
+        restore_best_weights=True,
     )
     callback = config.callback()
     history = model.fit(
         stream,
-        epochs=config.epochs,
+        epochs=config.schedule.total,
         steps_per_epoch=steps,
         validation_data=evaluations["validation"],
         shuffle=False,  # The stream shuffles.
@@ -253,9 +257,8 @@ def _parts(splits):
 
 
 def _optimizer(config, steps):
-    epochs = config.epochs
-    if config.method != "standard":
-        epochs = config.schedule.stage_epochs
+    standard = config.method == "standard"
+    epochs = config.epochs if standard else config.schedule.stage_epochs
     rate = config.learning_rate
     if "C" in config.regularization:
         # It spans the longest stage, so that the last one ends at zero.

@@ -87,6 +87,8 @@ def setting_name(config):
         kind = config.get("noise", "symmetric")
         kind = "" if kind == "symmetric" else f"{kind} "
         name += f" + {config['label_noise']:.0%} {kind}noise"
+    if config.get("full_budget"):
+        name += ", full budget in each stage"
     return name
 
 

@@ -159,6 +159,7 @@ def test_settings_are_told_apart_by_name():
             {"label_noise": 0.2, "noise": "pair_flip"},
             {"regularization": "D", "augment": "crop_flip+mixup"},
             {"label_smoothing": 0.1},
+            {"full_budget": True},
         )
     ]
     assert names == [
@@ -167,5 +168,6 @@ def test_settings_are_told_apart_by_name():
         "no regularization + 20% pair_flip noise",
         "D (crop_flip+mixup)",
         "no regularization + smoothing 0.1",
+        "no regularization, full budget in each stage",
     ]
     assert setting_name({"regularization": "none", "label_noise": 0.0}) == names[0]

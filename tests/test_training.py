@@ -185,3 +185,14 @@ def test_the_map_of_asymmetric_noise_is_that_of_the_data_set():
     for dataset, classes in (("cifar10", 10), ("cifar100", 100)):
         config = Config(dataset=dataset, noise="asymmetric", label_noise=0.4)
         assert len(config.label_noise_value().targets) == classes
+
+
+def test_a_full_budget_in_each_generation_is_told_in_the_row():
+    config = Config(method="born_again", full_budget=True, **SHORT)
+    row = training.run(config)
+    assert row["total_epochs"] == 8 == len(row["history"]["train_accuracy"])
+    assert [stage["epoch"] for stage in row["stages"]] == [3, 7]
+    fixed = training.run(dataclasses.replace(config, full_budget=False))
+    assert fixed["total_epochs"] == 4
+    standard = Config(full_budget=True, **SHORT)
+    assert training.run(standard)["total_epochs"] == 4
