@@ -368,8 +368,27 @@ def structure_of(structure, a, b):
     return {"a": a, "b": b} if structure is dict else [a, b]
 
 
-def test_class_weights_and_masks_keep_working(toy):
-    """Keras makes sample weights of both; they weigh the teacher's term as well."""
+def test_masked_places_count_in_neither_term():
+    x = np.array([[1, 2, 0, 0], [3, 1, 2, 0]])
+    y = np.array([[0, 1, 1, 1], [1, 0, 1, 0]])
+    student = keras.Sequential(
+        [keras.Input((4,)), layers.Embedding(4, 3, mask_zero=True), layers.Dense(2)]
+    )
+    model = BornAgain(student)
+    model.compile(keras.optimizers.SGD(0.0), SPARSE(from_logits=True))
+    model.hand_over()
+    student.set_weights([2 * w + 0.1 for w in student.get_weights()])
+    p, q = (
+        softmax(one.predict(x, verbose=0)).reshape(8, 2)
+        for one in (model.teacher, student)
+    )
+    terms = -np.log(q[np.arange(8), y.ravel()]) + (p * np.log(p / q)).sum(-1)
+    loss = model.fit(x, y, batch_size=2, verbose=0).history["loss"][0]
+    assert loss == pytest.approx(terms[x.ravel() > 0].mean(), rel=1e-4)
+
+
+def test_class_weights_keep_working(toy):
+    """Keras makes sample weights of them, which weigh the teacher's term as well."""
     x, y = toy
     student = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
     model = BornAgain(student)
