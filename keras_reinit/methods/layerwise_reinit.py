@@ -108,7 +108,7 @@ class LayerwiseReinit(Reinitialize):
         # A later `fit` that goes on with the training keeps the first norms.
         if epoch == 0 or (self._norms is None and self._was_restored()):
             self._norms = self._norms_at_begin
-        if self.rescale and self._norms is None:
+        if self.rescale and self._norms is None and self.schedule.stages > 1:
             raise ValueError(
                 "`initial_epoch` must be 0 for a callback that has not seen the first "
                 "weights, whose norms it needs: go on with the same callback or with "
