@@ -99,7 +99,8 @@ class Reinitialize(keras.callbacks.Callback):
     @property
     def network(self):
         """The network whose weights change: the student of a distilling model."""
-        return getattr(self.model, "student", self.model)
+        model = self.model
+        return model.student if hasattr(model, "hand_over") else model
 
     @property
     def events(self):

@@ -94,11 +94,19 @@ def _called(initializer, shape, dtype, key):
     simple = is_of_keras(type(initializer))
     with contextlib.nullcontext() if simple else sandbox(key):
         value = with_new_seeds(initializer, seeds)(shape, dtype=dtype)
-        return keras.ops.convert_to_numpy(value)
+        value = keras.ops.convert_to_numpy(value)
+    if value.shape != tuple(shape):
+        raise ValueError(
+            f"`initializers` must return the shape they are asked for, {shape}. "
+            f"Received: {initializer} returned {value.shape}"
+        )
+    return value.astype(dtype, copy=False)
 
 
 def with_new_seeds(initializer, seeds):
     """A copy with new seeds and generators, as are initializers inside of it."""
+    if isinstance(initializer, (list, tuple)):
+        return type(initializer)(with_new_seeds(one, seeds) for one in initializer)
     if not isinstance(initializer, keras.initializers.Initializer):
         return initializer
     initializer = copy.copy(initializer)

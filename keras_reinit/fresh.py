@@ -14,11 +14,14 @@ def fresh_weights(model, seed, event=0, *, initializers=None):
     """Draws new initial values for all weights, as a newly built model would.
 
     The same arguments give the same values in every process, whatever was built
-    before; no global random state moves. Weights with one of Keras' random
-    initializers (normal, uniform, variance scaling) also get the same values on every
-    backend. Adapted statistics of `keras.layers.Normalization` are data and come back
-    as they are. Values given to a constructor, as in `Embedding(weights=...)`, are not
-    in its configuration: such a weight is drawn as its initializer says.
+    before; no global random state moves. (Not so for an initializer that draws from
+    TensorFlow's or PyTorch's own generators, or from one that it hides in a closure.)
+    float32 weights of Keras' random initializers (normal, uniform, variance scaling)
+    also get the same values on every backend, but for layers that have to be rebuilt
+    in full, such as an LSTM. Adapted statistics of `keras.layers.Normalization` are
+    data and come back as they are. Values given to a constructor, as in
+    `Embedding(weights=...)`, are not in its configuration: such a weight is drawn as
+    its initializer says.
 
     Args:
         model: A built `keras.Model`.

@@ -41,7 +41,8 @@ class SaveGenerations(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if epoch in self.schedule.ends:
             self.folder.mkdir(parents=True, exist_ok=True)
-            network = getattr(self.model, "student", self.model)
+            taught = hasattr(self.model, "hand_over")
+            network = self.model.student if taught else self.model
             stage = self.schedule.stage(epoch)
             network.save_weights(self.folder / f"generation_{stage}.weights.h5")
 

@@ -15,6 +15,8 @@ STEPLESS = (
     keras.optimizers.Ftrl,
     keras.optimizers.Lion,
 )
+# Not in every Keras.
+SCHEDULE_FREE = getattr(keras.optimizers, "ScheduleFreeAdamW", ())
 # Attributes of every optimizer: lists of variables, but not of slots.
 LISTS_OF_ALL = ("_variables", "_trainable_variables")
 
@@ -72,6 +74,9 @@ def restart_averages(optimizer, variables):
             averages = part._model_variables_moving_average
             for i in _indices(part, variables):
                 _copy(part._trainable_variables[i], averages[i])
+        if isinstance(part, SCHEDULE_FREE):  # What it calls a momentum is a weight.
+            for i in _indices(part, variables):
+                _copy(part._trainable_variables[i], part._momentums[i])
 
 
 def check_reset(optimizer):
@@ -97,6 +102,12 @@ def check_partial_reset(optimizer):
                 "state of some of them to start again: its step count corrects the "
                 "moments, and the next step would be too large. Use "
                 f"`keras_reinit.per_variable_steps(...)`. Received: {part}"
+            )
+        if part.built and _has_other_state(part):
+            raise ValueError(
+                "`optimizer` must keep its state in lists of one variable for each "
+                "weight, for the state of some of them to start again. "
+                f"Received: {part}"
             )
 
 
@@ -171,7 +182,8 @@ def _reset_slots(part, indices):
                     _copy(new, vars(part)[name][i])
     if isinstance(part, PerVariableSteps):
         for i in indices:
-            _copy(part._iterations, part.first_steps[i])
+            # Of updates, as the optimizer counts: not of accumulated gradients.
+            _copy(part.iterations, part.first_steps[i])
 
 
 def _has_other_state(part):

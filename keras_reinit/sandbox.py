@@ -26,7 +26,8 @@ def sandbox(key):
     variables that wait for a value. TensorFlow's and PyTorch's generators are not
     seeded: TensorFlow's could not be put back.
     """
-    seed = int(np.random.Generator(bit_generator(key)).integers(2**31))
+    # A stream apart from that of the key itself, which seeds what is inside.
+    seed = int(np.random.Generator(bit_generator((*key, 2**32 - 1))).integers(2**31))
     python, numpy = random.getstate(), np.random.get_state()
     inside = {
         "object_name_uids": collections.defaultdict(int),

@@ -255,3 +255,21 @@ def test_given_initializers_are_used_and_serialized(toy, toy_model):
     for spy in spies:
         assert np.all(spy.begins[1][0] == 1) and np.all(spy.begins[1][2] == 0.25)
     assert same(spies[0].begins[1], spies[1].begins[1])
+
+
+def test_a_part_called_student_is_no_student(toy):
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.student = keras.layers.Dense(4)
+            self.head = keras.layers.Dense(3)
+
+        def call(self, x):
+            return self.head(self.student(x))
+
+    model = Own()
+    model(toy[0])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    spy, _ = fit(model, toy, FullReinit(Stages(2, 2), seed=0), 2)
+    changed = zip(spy.ends[0][::2], spy.begins[1][::2], strict=True)
+    assert all(not np.array_equal(a, b) for a, b in changed)

@@ -148,3 +148,38 @@ def test_initializers_inside_of_others_get_new_seeds_too():
     assert abs(np.corrcoef(one.ravel(), two.ravel())[0, 1]) < 0.1
     assert one.std() == pytest.approx(5, rel=0.1)
     assert initializer.inner.seed == 3
+
+
+class Product(initializers.Initializer):
+    """Two sources of randomness at once."""
+
+    def __init__(self):
+        self.inner = initializers.RandomNormal(0, 1)
+
+    def __call__(self, shape, dtype=None):
+        return self.inner(shape, dtype) * keras.random.normal(shape, dtype=dtype)
+
+
+def test_two_sources_of_randomness_are_not_one():
+    values = draw(Product(), (64, 64), "float32", (0, 1))
+    assert 0.4 < (values < 0).mean() < 0.6
+
+
+class Listed(initializers.Initializer):
+    def __init__(self):
+        self.inner = [initializers.RandomNormal(0, 1, seed=3)]
+
+    def __call__(self, shape, dtype=None):
+        return self.inner[0](shape, dtype=dtype)
+
+
+def test_initializers_in_a_list_get_new_seeds():
+    one, two = (draw(Listed(), (64, 64), "float32", (0, i)) for i in (1, 2))
+    assert abs(np.corrcoef(one.ravel(), two.ravel())[0, 1]) < 0.1
+
+
+def test_type_and_shape_are_those_asked_for():
+    wide = draw(lambda shape, dtype: np.zeros(shape), (4, 1), "float32", (0, 1))
+    assert wide.dtype == np.float32
+    with pytest.raises(ValueError, match="must return the shape they are asked for"):
+        draw(lambda shape, dtype: np.zeros((2, 2)), (4, 1), "float32", (0, 1))

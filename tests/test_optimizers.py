@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_reinit import FullReinit, Stages, per_variable_steps, reset_optimizer
-from keras_reinit.optimizers import STEPLESS
+from keras_reinit.optimizers import STEPLESS, restart_averages
 
 optimizers = keras.optimizers
 schedules = keras.optimizers.schedules
@@ -327,3 +327,39 @@ def test_another_process_can_load_it(name, tmp_path):
         [sys.executable, "-c", PROGRAM, path], capture_output=True, text=True
     )
     assert loaded.stdout.split() == [f"PerVariableSteps{name}"], loaded.stderr
+
+
+def test_a_partial_reset_counts_updates_and_not_accumulated_gradients():
+    make = lambda: per_variable_steps(  # noqa: E731
+        optimizers.Adam(0.01, gradient_accumulation_steps=2)
+    )
+    (old, values), (new, expected) = (make(), variables()), (make(), variables())
+    for optimizer, its in ((old, values), (new, expected)):
+        optimizer.build(its)
+    step(old, gradients(6), values)
+    values[0].assign(expected[0])
+    reset_optimizer(old, [values[0]])
+    for grads in gradients(6, seed=1):
+        step(old, [grads], values)
+        step(new, [grads], expected)
+    np.testing.assert_allclose(values[0].numpy(), expected[0].numpy(), rtol=1e-6)
+
+
+def test_state_at_other_places_cannot_start_again_in_part():
+    optimizer, values = Averaging(0.1), variables()
+    optimizer.build(values)
+    with pytest.raises(ValueError, match="`optimizer` must keep its state in lists"):
+        reset_optimizer(optimizer, values[:1])
+
+
+@pytest.mark.skipif(
+    not hasattr(optimizers, "ScheduleFreeAdamW"), reason="not in this Keras"
+)
+def test_a_schedule_free_optimizer_does_not_undo_a_change():
+    optimizer, values = optimizers.ScheduleFreeAdamW(1e-3), variables()
+    optimizer.build(values)
+    step(optimizer, gradients(5), values)
+    values[0].assign(np.full((3, 4), 50.0))
+    restart_averages(optimizer, values[:1])
+    step(optimizer, gradients(5, seed=1), values)
+    np.testing.assert_allclose(values[0].numpy(), 50.0, atol=0.1)
