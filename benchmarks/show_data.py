@@ -14,6 +14,7 @@ from absl import app, flags
 
 from benchmarks import flags as shared
 from keras_reinit import data, results, training
+from keras_reinit.data.images import pixels_of
 
 ROWS = flags.DEFINE_integer("rows", 8, "number of examples", lower_bound=1)
 EPOCHS = 4
@@ -25,7 +26,7 @@ def columns(config, folder, count):
     splits = training.load(config, folder)
     chosen = some_of(splits, count)
     images, labels = (part[chosen] for part in splits.train)
-    images, names = data.pixels_of(images), splits.class_names
+    images, names = pixels_of(images), splits.class_names
     clean = labels if splits.clean_labels is None else splits.clean_labels[chosen]
     shown = [images]
     titles = [

@@ -19,7 +19,8 @@ import numpy as np
 from absl import app, flags
 
 from benchmarks import speed_distillation, speed_event, speed_input
-from keras_reinit import results, training
+from keras_reinit import results
+from keras_reinit.provenance import provenance
 
 PART = flags.DEFINE_enum(
     "part", "event", ("event", "input", "distillation"), "what is timed"
@@ -66,7 +67,8 @@ def images(rounds):
             rates = {name: statistics.median(some) for name, some in counts.items()}
             spread = {name: np.ptp(some) / rates[name] for name, some in counts.items()}
             own = rates["keras_reinit"]
-            ratios = {name: own / rate for name, rate in rates.items() if rate != own}
+            ratios = {name: own / rate for name, rate in rates.items()}
+            del ratios["keras_reinit"]
             cells.append(
                 {
                     "side": side,
@@ -77,7 +79,7 @@ def images(rounds):
                 }
             )
     ours = cells[0]["images_per_second"]["keras_reinit"]
-    steps = speed_input.step_seconds()
+    steps, _ = timed(speed_input.steps(), rounds=3)
     share = {name: speed_input.BATCH / ours / value for name, value in steps.items()}
     return {
         "cells": cells,
@@ -143,7 +145,7 @@ def main(argv):
     row = {
         "config": config,
         **measure[PART.value](ROUNDS.value),
-        **training.provenance(),
+        **provenance(),
     }
     for package in ("torch", "torchvision"):
         try:

@@ -5,19 +5,14 @@ before and after its first generation, and as that of Keras' own `Distiller`.
 """
 
 import keras
-import numpy as np
 import tensorflow as tf
 
+from benchmarks.speed_input import BATCH, step_of
 from keras_reinit import BornAgain, models
-
-BATCH = 128
 
 
 def ways():
     """The functions to time, by name; each takes one step."""
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(BATCH, 32, 32, 3)).astype("float32")
-    y = np.arange(BATCH) % 10
     taught = BornAgain(network())
     taught.hand_over()
     found = {
@@ -26,14 +21,8 @@ def ways():
         "BornAgain, later generations": taught,
         "Keras' Distiller": distiller(),
     }
-    for model in found.values():
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(keras.optimizers.SGD(0.01, momentum=0.9), loss)
-    steps = {
-        name: lambda model=model: model.train_on_batch(x, y)
-        for name, model in found.items()
-    }
-    alone, batch = network(), tf.constant(x)
+    steps = {name: step_of(model) for name, model in found.items()}
+    alone, batch = network(), tf.zeros((BATCH, 32, 32, 3))
     forward = tf.function(lambda: alone(batch, training=False))
     return {**steps, "forward pass": forward}
 

@@ -6,8 +6,6 @@ in memory. What a way cannot do is left out.
 
 import contextlib
 import os
-import statistics
-import time
 
 import keras
 import numpy as np
@@ -138,22 +136,20 @@ def torchvision(images, labels, recipe):
     return forever()
 
 
-def step_seconds(count=3):
-    """Seconds of a training step of each reference network, 32x32x3, batches of 128."""
+def steps():
+    """A training step of each reference network, by name."""
+    return {
+        name: step_of(build((32, 32, 3), 10)) for name, build in models.MODELS.items()
+    }
+
+
+def step_of(model):
+    """Compiles a model and returns a function that takes one training step."""
     rng = np.random.default_rng(0)
     batch = rng.normal(size=(BATCH, 32, 32, 3)).astype("float32"), np.arange(BATCH) % 10
-    found = {}
-    for name, build in models.MODELS.items():
-        model = build((32, 32, 3), 10)
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(keras.optimizers.SGD(0.01, momentum=0.9), loss)
-        times = []
-        for _ in range(count + 1):  # The first one compiles.
-            began = time.perf_counter()
-            model.train_on_batch(*batch)
-            times.append(time.perf_counter() - began)
-        found[name] = statistics.median(times[1:])
-    return found
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.01, momentum=0.9), loss)
+    return lambda: model.train_on_batch(*batch)
 
 
 def copies(images):

@@ -4,12 +4,8 @@ import random
 
 import keras
 
-from keras_reinit.checks import (
-    check_budget,
-    check_order,
-    checked_integer,
-    warn_of_slow_statistics,
-)
+from keras_reinit.arguments import check_choice, checked_integer
+from keras_reinit.checks import check_budget, check_order, warn_of_slow_statistics
 from keras_reinit.fresh import fresh_draws
 from keras_reinit.optimizers import (
     check_partial_reset,
@@ -18,6 +14,7 @@ from keras_reinit.optimizers import (
     restart_averages,
 )
 from keras_reinit.recipes import find_recipes
+from keras_reinit.student import network_of
 
 OPTIMIZER_STATES = ("fresh", "reinitialized", "keep")
 
@@ -66,11 +63,7 @@ class Reinitialize(keras.callbacks.Callback):
                 "`schedule` must be a schedule such as `Stages(epochs=100, stages=5)`. "
                 f"Received: schedule={schedule!r}"
             )
-        if optimizer_state not in OPTIMIZER_STATES:
-            raise ValueError(
-                f"`optimizer_state` must be one of {OPTIMIZER_STATES}. "
-                f"Received: optimizer_state={optimizer_state!r}"
-            )
+        check_choice("optimizer_state", optimizer_state, OPTIMIZER_STATES)
         self.schedule = schedule
         self.optimizer_state = optimizer_state
         seed = random.randrange(2**31) if seed is None else seed
@@ -99,8 +92,7 @@ class Reinitialize(keras.callbacks.Callback):
     @property
     def network(self):
         """The network whose weights change: the student of a distilling model."""
-        model = self.model
-        return model.student if hasattr(model, "hand_over") else model
+        return network_of(self.model)
 
     @property
     def events(self):

@@ -1,25 +1,10 @@
-"""What is checked of arguments, and when a training begins."""
+"""What a re-initialization checks when a training begins."""
 
 import math
-import operator
 import sys
 import warnings
 
 import keras
-
-
-def checked_integer(name, value, low=0, high=None):
-    """Returns `value` as a Python integer; a `ValueError` if it is none in range."""
-    try:
-        number = None if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or number < low or (high is not None and number > high):
-        limit = f">= {low}" if high is None else f"in [{low}, {high}]"
-        raise ValueError(
-            f"`{name}` must be an integer {limit}. Received: {name}={value!r}"
-        )
-    return number
 
 
 def check_order(callback):

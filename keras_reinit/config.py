@@ -3,6 +3,7 @@
 import dataclasses
 
 from keras_reinit import data, models
+from keras_reinit.arguments import check_share
 from keras_reinit.distillation_loss import DistillationLoss
 from keras_reinit.methods import (
     FullReinit,
@@ -153,7 +154,7 @@ class Config:
                 )
 
     def _check_data(self):
-        data.SymmetricNoise(self.label_noise)  # For its check of the rate.
+        check_share("noise_rate", self.label_noise)
         if self.noise == "asymmetric" and self.dataset not in ("cifar10", "cifar100"):
             raise ValueError(
                 "`noise` must not be 'asymmetric' but for cifar10 and cifar100, which "

@@ -9,6 +9,7 @@ ImageNet).
 import keras
 from keras import ops
 
+from keras_reinit.arguments import check_choice
 from keras_reinit.distillation_loss import DistillationLoss, permute_others
 from keras_reinit.student import check_student
 
@@ -82,8 +83,8 @@ class BornAgain(keras.Model):
         weights = keras.tree.flatten(distillation_weight)
         _check_weights("distillation_weight", weights, distillation_weight)
         _check_weights("student_loss_weight", [student_loss_weight])
-        _check_choice("knowledge", knowledge, KNOWLEDGE)
-        _check_choice("teacher_of", teacher_of, TEACHERS)
+        check_choice("knowledge", knowledge, KNOWLEDGE)
+        check_choice("teacher_of", teacher_of, TEACHERS)
         super().__init__(name=name or f"born_again_{student.name}", **kwargs)
         self.distillation_weight = distillation_weight
         self.temperature = temperature
@@ -214,11 +215,6 @@ def _check_weights(name, weights, value=None):
     if not all(weight >= 0 for weight in weights):
         value = weights[0] if value is None else value
         raise ValueError(f"`{name}` must be >= 0. Received: {name}={value!r}")
-
-
-def _check_choice(name, value, known):
-    if value not in known:
-        raise ValueError(f"`{name}` must be one of {known}. Received: {name}={value!r}")
 
 
 def _untrained_copy(student):

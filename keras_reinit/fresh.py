@@ -4,7 +4,7 @@ import collections
 
 import keras
 
-from keras_reinit.checks import checked_integer
+from keras_reinit.arguments import check_choice, checked_integer
 from keras_reinit.recipes import data_of, find_recipes
 
 MODES = ("fresh", "rewind")
@@ -96,8 +96,7 @@ def reinitialize(
     >>> bool((model.get_weights()[0] == first[0]).all())
     True
     """
-    if mode not in MODES:
-        raise ValueError(f"`mode` must be one of {MODES}. Received: mode={mode!r}")
+    check_choice("mode", mode, MODES)
     chosen = None if layers is None else _variables(model, layers)
     if mode == "rewind":
         draws = _first_values(model, first_weights)

@@ -4,7 +4,7 @@ import pathlib
 
 import keras
 
-from keras_reinit.student import check_student
+from keras_reinit.student import check_student, network_of
 
 
 class SaveGenerations(keras.callbacks.Callback):
@@ -41,10 +41,8 @@ class SaveGenerations(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if epoch in self.schedule.ends:
             self.folder.mkdir(parents=True, exist_ok=True)
-            taught = hasattr(self.model, "hand_over")
-            network = self.model.student if taught else self.model
-            stage = self.schedule.stage(epoch)
-            network.save_weights(self.folder / f"generation_{stage}.weights.h5")
+            path = self.folder / f"generation_{self.schedule.stage(epoch)}.weights.h5"
+            network_of(self.model).save_weights(path)
 
 
 def ensemble(student, folder, *, from_logits=True):

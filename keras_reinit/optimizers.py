@@ -70,13 +70,12 @@ def restart_averages(optimizer, variables):
     An average of the past would put back what was re-initialized.
     """
     for part in _parts(optimizer):
-        if part.use_ema:
-            averages = part._model_variables_moving_average
-            for i in _indices(part, variables):
-                _copy(part._trainable_variables[i], averages[i])
+        averages = [part._model_variables_moving_average] if part.use_ema else []
         if isinstance(part, SCHEDULE_FREE):  # What it calls a momentum is a weight.
-            for i in _indices(part, variables):
-                _copy(part._trainable_variables[i], part._momentums[i])
+            averages.append(part._momentums)
+        for i in _indices(part, variables):
+            for average in averages:
+                _copy(part._trainable_variables[i], average[i])
 
 
 def check_reset(optimizer):

@@ -4,7 +4,7 @@ import dataclasses
 
 import keras
 
-from keras_reinit.checks import checked_integer
+from keras_reinit.arguments import checked_integer
 
 
 class _EqualStages:

@@ -1,6 +1,14 @@
-"""Which networks can be students of a distillation."""
+"""The student of a distillation: which networks can be one, and which is one."""
 
 import keras
+
+
+def network_of(model):
+    """The network that is trained: the student of a distilling model, or the model.
+
+    A part that merely has the name `student` is none.
+    """
+    return model.student if hasattr(model, "hand_over") else model
 
 
 def check_student(student, from_logits):

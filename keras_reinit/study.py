@@ -13,6 +13,7 @@ import time
 
 from keras_reinit import training
 from keras_reinit.config import METHODS, REGULARIZATIONS, Config
+from keras_reinit.provenance import provenance
 from keras_reinit.results import append_row, finished, read_rows
 from keras_reinit.verdict import setting_name
 
@@ -251,7 +252,7 @@ def attempt(config, folder=None):
             "config": dataclasses.asdict(config),
             "status": "failed",
             "reason": f"{type(error).__name__}: {str(error)[:1000]}",
-            **training.provenance(),
+            **provenance(),
         }
 
 

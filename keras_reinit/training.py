@@ -2,11 +2,7 @@
 
 import dataclasses
 import datetime
-import importlib.metadata
 import math
-import pathlib
-import platform
-import subprocess
 import time
 
 import keras
@@ -14,9 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_reinit import data, models
+from keras_reinit.arguments import check_choice
 from keras_reinit.blocks import add_block_normalization, blocks
 from keras_reinit.distillation import BornAgain
 from keras_reinit.fresh import reinitialize
+from keras_reinit.provenance import provenance
 from keras_reinit.weight_decay import add_weight_decay
 
 STRATEGIES = ("none", "mirrored", "tpu")
@@ -78,10 +76,7 @@ def _strategy(name):
     if name == "tpu":
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect("local")
         return tf.distribute.TPUStrategy(resolver)
-    if name != "none":
-        raise ValueError(
-            f"`strategy` must be one of {STRATEGIES}. Received: strategy={name!r}"
-        )
+    check_choice("strategy", name, STRATEGIES)
     return tf.distribute.get_strategy()
 
 
@@ -272,36 +267,3 @@ def _optimizer(config, steps):
         momentum=config.momentum,
         weight_decay=config.weight_decay if decoupled else None,
     )
-
-
-def provenance():
-    """Versions, commit and device, for a result row."""
-    packages = ("keras_reinit", "keras", "tensorflow", "numpy")
-    devices = tf.config.list_logical_devices()
-    return {
-        "versions": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in packages},
-        },
-        "commit": COMMIT,
-        "device": sorted({device.device_type for device in devices}),
-        "threads": tf.config.threading.get_intra_op_parallelism_threads(),
-    }
-
-
-def _commit():
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        return subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            check=True,
-            cwd=pathlib.Path(__file__).parent,
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-# Taken at the import: the code that runs is the code of then.
-COMMIT = _commit()

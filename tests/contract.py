@@ -94,6 +94,11 @@ def next_random_numbers():
     return random.random(), np.random.random(), float(keras.random.uniform(()))
 
 
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
 def same(a, b):
     return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
 

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+from contract import softmax
 from keras import layers
 
 from keras_reinit import (
@@ -12,11 +13,6 @@ from keras_reinit import (
     fresh_weights,
 )
 from keras_reinit.distillation_loss import permute_others
-
-
-def softmax(x):
-    e = np.exp(x - x.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
 
 
 def divergence(teacher, student, temperature):
@@ -224,6 +220,14 @@ def outputs_of(model, x, seed=1):
     return teacher, other
 
 
+def outputs_after_a_plain_generation(model, x, y):
+    _, other = outputs_of(model, x)
+    first = float(model.compute_loss(x, y, other))
+    assert first == pytest.approx(cross_entropy(other, y), rel=1e-5)
+    model.hand_over()
+    return outputs_of(model, x)
+
+
 SPARSE = keras.losses.SparseCategoricalCrossentropy
 LOSSES = {
     "object": lambda: SPARSE(from_logits=True),
@@ -243,11 +247,7 @@ def test_both_weights_however_the_loss_is_named(name, toy, toy_model):
     model = toy_model(wrap=lambda m: BornAgain(m, 0.7, 3.0, student_loss_weight=0.3))
     model.compile("sgd", loss=LOSSES[name]())
     x, y = toy
-    _, other = outputs_of(model, x)
-    first = float(model.compute_loss(x, y, other))
-    assert first == pytest.approx(cross_entropy(other, y), rel=1e-5)
-    model.hand_over()
-    teacher, other = outputs_of(model, x)
+    teacher, other = outputs_after_a_plain_generation(model, x, y)
     expected = 0.3 * cross_entropy(other, y) + 0.7 * divergence(teacher, other, 3.0)
     assert float(model.compute_loss(x, y, other)) == pytest.approx(expected, rel=1e-5)
 
@@ -288,11 +288,7 @@ def test_confidence_weighs_the_examples(toy, toy_model):
     """CWTM: labels only, each weighed by the teacher's largest probability."""
     model = toy_model(wrap=lambda m: BornAgain(m, knowledge="confidence"))
     x, y = toy
-    _, other = outputs_of(model, x)
-    first = float(model.compute_loss(x, y, other))
-    assert first == pytest.approx(cross_entropy(other, y), rel=1e-5)
-    model.hand_over()
-    teacher, other = outputs_of(model, x)
+    teacher, other = outputs_after_a_plain_generation(model, x, y)
     most = softmax(teacher).max(axis=1)
     expected = cross_entropy(other, y, len(y) * most / most.sum())
     got = float(model.compute_loss(x, y, other))

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+from contract import softmax
 
 from keras_reinit import (
     BornAgain,
@@ -10,11 +11,6 @@ from keras_reinit import (
     StepStages,
     ensemble,
 )
-
-
-def softmax(x):
-    e = np.exp(x - x.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
 
 
 @pytest.mark.parametrize("wrap", [None, BornAgain])

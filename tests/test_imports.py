@@ -13,8 +13,9 @@ PACKAGE = ROOT / "keras_reinit"
 # Lowest floor first; a module may import from lower floors only, or from its own room.
 # fmt: off
 FLOORS = (
-    ("sandbox", "checks", "block_normalization", "per_variable_steps",
-     "weight_decay", "layer_graph", "results", "distillation_loss", "student"),
+    ("arguments", "provenance", "sandbox", "checks", "block_normalization",
+     "per_variable_steps", "weight_decay", "layer_graph", "results",
+     "distillation_loss", "student"),
     ("random_numbers", "schedules"),
     ("drawing",),
     ("rebuilding",),
@@ -42,6 +43,7 @@ HEAVY = {
         "data/mixing.py",
         "data/pipeline.py",
         "data/rand_augment.py",
+        "provenance.py",
         "study.py",
         "training.py",
     },

@@ -148,7 +148,7 @@ def test_an_epoch_is_shuffled_in_another_way_for_each_seed_and_epoch():
 
 
 class Seen(keras.callbacks.Callback):
-    """The sum of each batch that a model was trained on, by its gradient."""
+    """The losses of a training, batch by batch."""
 
     def __init__(self):
         super().__init__()

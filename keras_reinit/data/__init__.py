@@ -4,7 +4,7 @@ from keras_reinit.data.augment import Cutout, PadCropFlip, RandomErasing
 from keras_reinit.data.datasets import DATASETS, Splits, from_arrays, load
 from keras_reinit.data.files import ImageFiles, read_folder
 from keras_reinit.data.human_noise import HumanNoise
-from keras_reinit.data.images import Standardize, pixels_of
+from keras_reinit.data.images import Standardize
 from keras_reinit.data.instance_noise import InstanceNoise
 from keras_reinit.data.keras_layer import KerasLayer
 from keras_reinit.data.label_noise import (
@@ -59,7 +59,6 @@ __all__ = [
     "eval_dataset",
     "from_arrays",
     "load",
-    "pixels_of",
     "read_folder",
     "train_dataset",
 ]

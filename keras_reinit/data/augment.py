@@ -9,6 +9,8 @@ import dataclasses
 
 import tensorflow as tf
 
+from keras_reinit.arguments import check_share
+
 
 @dataclasses.dataclass(frozen=True)
 class PadCropFlip:
@@ -101,7 +103,7 @@ class Cutout:
     def __post_init__(self):
         if self.size < 1:
             raise ValueError(f"`size` must be >= 1. Received: size={self.size!r}")
-        _check_unit("fill", self.fill)
+        check_share("fill", self.fill)
 
     def __call__(self, images, draws):
         """Augments a batch; draws are the row and column of the center."""
@@ -145,8 +147,8 @@ class RandomErasing:
     mixes_labels = False
 
     def __post_init__(self):
-        _check_unit("chance", self.chance)
-        _check_unit("fill", self.fill)
+        check_share("chance", self.chance)
+        check_share("fill", self.fill)
         low, high = self.area
         if not 0 <= low <= high <= 1:
             raise ValueError(
@@ -193,8 +195,3 @@ def _filled(images, inside, fill):
     images = tf.convert_to_tensor(images)
     value = round(fill * 255) if images.dtype == tf.uint8 else fill
     return tf.where(inside, tf.cast(value, images.dtype), images)
-
-
-def _check_unit(name, value):
-    if not 0 <= value <= 1:
-        raise ValueError(f"`{name}` must be in [0, 1]. Received: {name}={value!r}")

@@ -42,9 +42,9 @@ def read_tfds(name, folder=None, test_split="test", hint=""):
     parts = {}
     for split in ("train", test_split):
         if split in (builder.info.splits or (split,)):
-            rows = builder.as_dataset(split=split)
-            rows = rows.map(lambda row: (row[image], row[label]))
-            parts[split] = _arrays(rows)
+            columns = _columns(builder, split, (image, label))
+            labels = columns[label].astype("int32")
+            parts[split] = check_examples(columns[image], labels)
     feature = builder.info.features[label]
     names = tuple(map(feature.int2str, range(feature.num_classes)))
     return Raw(names, parts["train"], parts.get(test_split))
@@ -61,9 +61,7 @@ def read_columns(name, split, folder=None, hint=""):
     builder = _prepared(name, folder, hint)
     kind = tfds.features.ClassLabel
     keys = [k for k, one in builder.info.features.items() if isinstance(one, kind)]
-    rows = builder.as_dataset(split=split).map(lambda row: {k: row[k] for k in keys})
-    batches = list(rows.batch(1000).as_numpy_iterator())
-    return {key: np.concatenate([batch[key] for batch in batches]) for key in keys}
+    return _columns(builder, split, keys)
 
 
 def _prepared(name, folder, hint):
@@ -100,7 +98,7 @@ def _keys(name, info):
     return keys
 
 
-def _arrays(rows):
+def _columns(builder, split, keys):
+    rows = builder.as_dataset(split=split).map(lambda row: {k: row[k] for k in keys})
     batches = list(rows.batch(1000).as_numpy_iterator())
-    images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-    return check_examples(images, labels.astype("int32"))
+    return {key: np.concatenate([batch[key] for batch in batches]) for key in keys}

@@ -4,8 +4,9 @@ import dataclasses
 
 import numpy as np
 
+from keras_reinit.arguments import check_share
 from keras_reinit.data.images import check_examples, pixels_of, unit_range
-from keras_reinit.data.label_noise import LabelNoise, check_rate, numbers_of
+from keras_reinit.data.label_noise import LabelNoise, numbers_of
 
 # Standard deviation of the rates of single examples.
 RATE_STDDEV = 0.1
@@ -41,7 +42,7 @@ class InstanceNoise(LabelNoise):
     noise_rate: float
 
     def __post_init__(self):
-        check_rate(self.noise_rate)
+        check_share("noise_rate", self.noise_rate)
 
     def transition_rows(self, labels, num_classes, seed, images, index):
         """The chances of each example, from its image and its rate."""

@@ -10,6 +10,7 @@ import dataclasses
 
 import numpy as np
 
+from keras_reinit.arguments import check_share
 from keras_reinit.data.class_maps import CIFAR10_LOOKALIKES, CIFAR100_NEXT_IN_SUPERCLASS
 
 
@@ -85,14 +86,6 @@ def _sample_others(rows, labels, draws):
     return np.where(beyond.any(axis=1), beyond.argmax(axis=1), labels)
 
 
-def check_rate(noise_rate):
-    """A `ValueError` unless it is in [0, 1]."""
-    if not 0 <= noise_rate <= 1:
-        raise ValueError(
-            f"`noise_rate` must be in [0, 1]. Received: noise_rate={noise_rate!r}"
-        )
-
-
 @dataclasses.dataclass(frozen=True)
 class SymmetricNoise(LabelNoise):
     """Replaces labels by labels drawn uniformly from all classes.
@@ -120,7 +113,7 @@ class SymmetricNoise(LabelNoise):
     noise_rate: float
 
     def __post_init__(self):
-        check_rate(self.noise_rate)
+        check_share("noise_rate", self.noise_rate)
 
     def transition_matrix(self, num_classes):
         """`1 - noise_rate` on the diagonal, and `noise_rate / num_classes` all over."""
@@ -151,7 +144,7 @@ class PairFlipNoise(LabelNoise):
     noise_rate: float
 
     def __post_init__(self):
-        check_rate(self.noise_rate)
+        check_share("noise_rate", self.noise_rate)
 
     def transition_matrix(self, num_classes):
         """`noise_rate` right of the diagonal."""
@@ -187,7 +180,7 @@ class AsymmetricNoise(LabelNoise):
     targets: tuple
 
     def __post_init__(self):
-        check_rate(self.noise_rate)
+        check_share("noise_rate", self.noise_rate)
         object.__setattr__(self, "targets", tuple(int(c) for c in self.targets))
         if not all(0 <= target < len(self.targets) for target in self.targets):
             raise ValueError(

@@ -15,7 +15,20 @@ from keras_reinit.data.augment import box_mask
 
 
 @dataclasses.dataclass(frozen=True)
-class MixUp:
+class _OfPairs:
+    """What both share: a weight ~ Beta(alpha, alpha)."""
+
+    alpha: float = 1.0
+
+    mixes_labels = True
+
+    def __post_init__(self):
+        if not self.alpha > 0:
+            raise ValueError(f"`alpha` must be > 0. Received: alpha={self.alpha!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class MixUp(_OfPairs):
     """Averages pairs of images and of one-hot labels, with one random weight.
 
         image = weight * image + (1 - weight) * other, weight ~ Beta(alpha, alpha)
@@ -38,13 +51,7 @@ class MixUp:
     [[0.25, 0.75], [0.25, 0.75]]
     """
 
-    alpha: float = 1.0
-
     num_draws = 1
-    mixes_labels = True
-
-    def __post_init__(self):
-        _check_alpha(self.alpha)
 
     def __call__(self, images, labels, draws):
         """Mixes a batch.
@@ -66,7 +73,7 @@ class MixUp:
 
 
 @dataclasses.dataclass(frozen=True)
-class CutMix:
+class CutMix(_OfPairs):
     """Pastes a rectangle of another image; labels are mixed by its area.
 
     The rectangle has the image's shape, a share 1 - weight of its area before what
@@ -88,13 +95,7 @@ class CutMix:
     (array([1., 1.]), array([0., 0.], dtype=float32))
     """
 
-    alpha: float = 1.0
-
     num_draws = 3
-    mixes_labels = True
-
-    def __post_init__(self):
-        _check_alpha(self.alpha)
 
     def __call__(self, images, labels, draws):
         """Mixes a batch; draws are those of the weight, and row and column."""
@@ -136,8 +137,3 @@ def _beta_quantiles(alpha):
     from scipy import stats
 
     return stats.beta.ppf(np.linspace(0, 1, 4097), alpha, alpha).astype("float32")
-
-
-def _check_alpha(alpha):
-    if not alpha > 0:
-        raise ValueError(f"`alpha` must be > 0. Received: alpha={alpha!r}")

@@ -50,6 +50,10 @@ class _PairAccuracy(keras.metrics.Mean):
     # Which of the two labels, and whether of examples where they differ, are the
     # same, or of all (None).
     label, flipped = 0, None
+    default_name = None
+
+    def __init__(self, name=None, **kwargs):
+        super().__init__(name=name or self.default_name, **kwargs)
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         y_true = ops.cast(y_true, "int32")
@@ -68,8 +72,7 @@ class _PairAccuracy(keras.metrics.Mean):
 class PairAccuracy(_PairAccuracy):
     """Accuracy against the labels trained on, of all examples."""
 
-    def __init__(self, name="accuracy", **kwargs):
-        super().__init__(name=name, **kwargs)
+    default_name = "accuracy"
 
 
 @keras.saving.register_keras_serializable("keras_reinit")
@@ -77,9 +80,7 @@ class UnflippedAccuracy(_PairAccuracy):
     """Accuracy on the examples whose label is the clean one."""
 
     flipped = False
-
-    def __init__(self, name="unflipped_accuracy", **kwargs):
-        super().__init__(name=name, **kwargs)
+    default_name = "unflipped_accuracy"
 
 
 @keras.saving.register_keras_serializable("keras_reinit")
@@ -98,9 +99,7 @@ class FlippedAccuracy(_PairAccuracy):
     """
 
     flipped = True
-
-    def __init__(self, name="flipped_accuracy", **kwargs):
-        super().__init__(name=name, **kwargs)
+    default_name = "flipped_accuracy"
 
 
 @keras.saving.register_keras_serializable("keras_reinit")
@@ -108,6 +107,4 @@ class CorrectedAccuracy(_PairAccuracy):
     """Share of the wrongly labelled examples whose *clean* label is predicted."""
 
     label, flipped = 1, True
-
-    def __init__(self, name="corrected_accuracy", **kwargs):
-        super().__init__(name=name, **kwargs)
+    default_name = "corrected_accuracy"

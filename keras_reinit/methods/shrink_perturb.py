@@ -13,6 +13,7 @@ BatchNorm's moving mean and variance, start fresh.
 
 import keras
 
+from keras_reinit.arguments import check_share
 from keras_reinit.callback import Reinitialize
 
 
@@ -48,11 +49,8 @@ class ShrinkPerturb(Reinitialize):
 
     def __init__(self, schedule, shrink=0.4, perturb=0.1, **kwargs):
         super().__init__(schedule, **kwargs)
-        for name, value in (("shrink", shrink), ("perturb", perturb)):
-            if not 0 <= value <= 1:
-                raise ValueError(
-                    f"`{name}` must be in [0, 1]. Received: {name}={value!r}"
-                )
+        check_share("shrink", shrink)
+        check_share("perturb", perturb)
         self.shrink = shrink
         self.perturb = perturb
 
