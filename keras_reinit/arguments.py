@@ -1,6 +1,9 @@
 """Checks of single arguments, with one wording for all."""
 
+import numbers
 import operator
+
+import keras
 
 
 def checked_integer(name, value, low=0, high=None):
@@ -18,8 +21,8 @@ def checked_integer(name, value, low=0, high=None):
 
 
 def check_share(name, value):
-    """A `ValueError` unless a number is in [0, 1]."""
-    if not 0 <= value <= 1:
+    """A `ValueError` unless a value is a number in [0, 1]."""
+    if not (isinstance(value, numbers.Real) and 0 <= value <= 1):
         raise ValueError(f"`{name}` must be in [0, 1]. Received: {name}={value!r}")
 
 
@@ -27,3 +30,30 @@ def check_choice(name, value, known):
     """A `ValueError` unless a value is one of a tuple."""
     if value not in known:
         raise ValueError(f"`{name}` must be one of {known}. Received: {name}={value!r}")
+
+
+def check_model(model):
+    """A `ValueError` for what is no model."""
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"`model` must be a `keras.Model`. Received: model={model!r}")
+
+
+def checked_initializers(initializers):
+    """Returns a dict of patterns of paths to Keras initializers, or `ValueError`s."""
+    if not isinstance(initializers or {}, dict):
+        raise ValueError(
+            "`initializers` must be a dict of patterns of the paths of weights to "
+            f"initializers. Received: initializers={initializers!r}"
+        )
+    checked = {}
+    for pattern, value in (initializers or {}).items():
+        try:
+            checked[pattern] = keras.initializers.get(value)
+        except ValueError:
+            checked[pattern] = None
+        if not callable(checked[pattern]):
+            raise ValueError(
+                "`initializers` must have initializers of Keras, their names, or "
+                f"functions like them, as values. Received: {pattern!r}: {value!r}"
+            )
+    return checked

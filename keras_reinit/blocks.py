@@ -7,6 +7,7 @@ import re
 
 import keras
 
+from keras_reinit.arguments import check_model
 from keras_reinit.block_normalization import BlockNormalization
 from keras_reinit.layer_graph import cells, cut_at, nodes_in_order, segments
 
@@ -131,6 +132,7 @@ def add_block_normalization(model, num_blocks=None, ends=None):
 
 def _groups(model, num_blocks, ends):
     """The nodes of each block."""
+    check_model(model)
     nodes = nodes_in_order(model)
     if ends is not None:
         return _joined(model, _split_at_ends(nodes, ends)[:-1], num_blocks)

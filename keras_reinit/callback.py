@@ -4,7 +4,7 @@ import random
 
 import keras
 
-from keras_reinit.arguments import check_choice, checked_integer
+from keras_reinit.arguments import check_choice, checked_initializers, checked_integer
 from keras_reinit.checks import check_budget, check_order, warn_of_slow_statistics
 from keras_reinit.fresh import fresh_draws
 from keras_reinit.optimizers import (
@@ -12,6 +12,7 @@ from keras_reinit.optimizers import (
     check_reset,
     reset_optimizer,
     restart_averages,
+    trained_by,
 )
 from keras_reinit.recipes import find_recipes
 from keras_reinit.student import network_of
@@ -68,6 +69,7 @@ class Reinitialize(keras.callbacks.Callback):
         self.optimizer_state = optimizer_state
         seed = random.randrange(2**31) if seed is None else seed
         self.seed = checked_integer("seed", seed)
+        checked_initializers(initializers)
         self.initializers = dict(initializers or {})
         self._recipes = None
         self._epoch = 0
@@ -173,7 +175,7 @@ class Reinitialize(keras.callbacks.Callback):
         if self.optimizer_state == "fresh":
             reset_optimizer(model.optimizer)
         elif self.optimizer_state == "reinitialized":
-            reset_optimizer(model.optimizer, changed)
+            reset_optimizer(model.optimizer, trained_by(model.optimizer, changed))
         else:
             restart_averages(model.optimizer, changed)
 

@@ -1,10 +1,11 @@
 """WHAT VALUES: fresh initial values for the weights of any built Keras model."""
 
-import collections
+import collections.abc
 
 import keras
+import numpy as np
 
-from keras_reinit.arguments import check_choice, checked_integer
+from keras_reinit.arguments import check_choice, check_model, checked_integer
 from keras_reinit.recipes import data_of, find_recipes
 
 MODES = ("fresh", "rewind")
@@ -14,14 +15,18 @@ def fresh_weights(model, seed, event=0, *, initializers=None):
     """Draws new initial values for all weights, as a newly built model would.
 
     The same arguments give the same values in every process, whatever was built
-    before; no global random state moves. (Not so for an initializer that draws from
-    TensorFlow's or PyTorch's own generators, or from one that it hides in a closure.)
+    before; no global random state moves. Initializers that are not Keras' are tried:
+    one that hides a seed, or draws from a generator that has none (TensorFlow's,
+    PyTorch's, one in a closure), is refused. While they run, other threads that use
+    Python's or NumPy's generator see the seeded one.
     float32 weights of Keras' random initializers (normal, uniform, variance scaling)
     also get the same values on every backend, but for layers that have to be rebuilt
     in full, such as an LSTM. Adapted statistics of `keras.layers.Normalization` are
     data and come back as they are. Values given to a constructor, as in
     `Embedding(weights=...)`, are not in its configuration: such a weight is drawn as
-    its initializer says.
+    its initializer says. A layer that cannot be rebuilt but only contains others is
+    opened, and so is a model: what its `build` or constructor did to the values of its
+    parts is not done again.
 
     Args:
         model: A built `keras.Model`.
@@ -37,8 +42,9 @@ def fresh_weights(model, seed, event=0, *, initializers=None):
         List of NumPy arrays, aligned with `model.weights` in shape and dtype.
 
     Raises:
-        ValueError: If the model is not built, or a layer cannot be rebuilt from
-            its configuration; the message names the layer.
+        ValueError: If the model is not built, a layer cannot be rebuilt from its
+            configuration, or its values would not follow the seed; the message names
+            the layer.
 
     Example:
 
@@ -96,6 +102,7 @@ def reinitialize(
     >>> bool((model.get_weights()[0] == first[0]).all())
     True
     """
+    check_model(model)
     check_choice("mode", mode, MODES)
     chosen = None if layers is None else _variables(model, layers)
     if mode == "rewind":
@@ -127,20 +134,25 @@ def fresh_draws(recipes, seed, event=0):
 def _first_values(model, first_weights):
     """Pairs of a variable and a function that returns its first value."""
     shapes = [tuple(v.shape) for v in model.weights]
-    given = [] if first_weights is None else [value.shape for value in first_weights]
+    first = first_weights if isinstance(first_weights, (list, tuple)) else ()
+    given = [np.shape(value) for value in first]
     if shapes != given:
         raise ValueError(
             "`first_weights` must be the `model.get_weights()` to return to, arrays of "
             f"shapes {shapes}. Received: shapes {given}"
         )
     data = data_of(model)
-    for variable, value in zip(model.weights, first_weights, strict=True):
+    for variable, value in zip(model.weights, first, strict=True):
         if id(variable) not in data:
             yield variable, lambda value=value: value
 
 
 def _variables(model, layers):
     """The ids of the weights of the given layers."""
+    if isinstance(layers, str) or not isinstance(layers, collections.abc.Iterable):
+        raise ValueError(
+            f"`layers` must be a list of layers or names. Received: layers={layers!r}"
+        )
     known = model._flatten_layers(include_self=False)
     known = list({id(layer): layer for layer in known}.values())
     by_name = collections.defaultdict(list)
@@ -148,8 +160,9 @@ def _variables(model, layers):
         by_name[layer.name].append(layer)
     ids = set()
     for one in layers:
-        found = by_name.get(one, []) if isinstance(one, str) else [one]
-        if len(found) != 1 or all(found[0] is not layer for layer in known):
+        same = [layer for layer in known if layer is one]
+        found = by_name.get(one, []) if isinstance(one, str) else same
+        if len(found) != 1:
             raise ValueError(
                 "`layers` must be layers of the model, or names of exactly one layer, "
                 f"of {sorted(by_name)}. Received: {one!r}, which {len(found)} have"

@@ -4,7 +4,11 @@ import math
 
 import keras
 
-from keras_reinit.per_variable_steps import PerVariableSteps, new_of_its_kind
+from keras_reinit.per_variable_steps import (
+    PerVariableSteps,
+    check_optimizer,
+    new_of_its_kind,
+)
 
 # Their update of a variable does not depend on the number of steps taken.
 STEPLESS = (
@@ -33,11 +37,12 @@ def reset_optimizer(optimizer, variables=None):
     Args:
         optimizer: A `keras.optimizers.Optimizer`; one that has not been built has
             no state yet and is left alone.
-        variables: List of variables, or `None` for the whole optimizer.
+        variables: List of variables that it trains, or `None` for the whole optimizer.
 
     Raises:
         ValueError: If `variables` are given and the optimizer corrects its moments by
-            one step count for all, as Adam does: see `per_variable_steps`.
+            one step count for all, as Adam does: see `per_variable_steps`; or for
+            what is no optimizer, or no variable of its own.
 
     Example:
 
@@ -48,8 +53,10 @@ def reset_optimizer(optimizer, variables=None):
     >>> int(model.optimizer.iterations)
     0
     """
+    check_optimizer(optimizer)
     if variables is not None:
         check_partial_reset(optimizer)
+        _check_variables(optimizer, variables)
         for part in _parts(optimizer):
             _reset_slots(part, _indices(part, variables))
             restart_averages(part, variables)
@@ -76,6 +83,22 @@ def restart_averages(optimizer, variables):
         for i in _indices(part, variables):
             for average in averages:
                 _copy(part._trainable_variables[i], average[i])
+
+
+def trained_by(optimizer, variables):
+    """Those of the variables that an optimizer trains."""
+    known = {id(v) for part in _parts(optimizer) for v in part._trainable_variables}
+    return [v for v in variables if id(v) in known]
+
+
+def _check_variables(optimizer, variables):
+    one = isinstance(variables, (keras.Variable, str))
+    known = [] if one or not optimizer.built else trained_by(optimizer, variables)
+    if one or (optimizer.built and len(known) < len(variables)):
+        raise ValueError(
+            "`variables` must be a list of variables that the optimizer trains. "
+            f"Received: {variables!r}"
+        )
 
 
 def check_reset(optimizer):

@@ -23,7 +23,8 @@ def per_variable_steps(optimizer):
         An optimizer of the same configuration.
 
     Raises:
-        ValueError: For an optimizer that cannot count so, or has been built.
+        ValueError: For an optimizer that cannot count so or has been built, and for
+            what is none.
 
     Example:
 
@@ -31,16 +32,28 @@ def per_variable_steps(optimizer):
     >>> isinstance(optimizer, keras.optimizers.Adam)
     True
     """
+    check_optimizer(optimizer)
     wraps = hasattr(optimizer, "inner_optimizer") or hasattr(optimizer, "optimizers")
     if wraps or isinstance(optimizer, keras.optimizers.Nadam) or optimizer.built:
         raise ValueError(
             "`optimizer` must be a new one, neither `Nadam` nor a wrapper. "
             f"Received: {optimizer}, built={optimizer.built}"
         )
+    if isinstance(optimizer, PerVariableSteps):
+        return optimizer
     new = new_of_its_kind(optimizer, _with_steps(type(optimizer)))
     rate = optimizer._learning_rate
     new.learning_rate = rate.numpy() if isinstance(rate, keras.Variable) else rate
     return new
+
+
+def check_optimizer(optimizer):
+    """A `ValueError` for what is no optimizer, such as its name."""
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        raise ValueError(
+            "`optimizer` must be a `keras.optimizers.Optimizer`. "
+            f"Received: optimizer={optimizer!r}"
+        )
 
 
 def new_of_its_kind(optimizer, kind=None):

@@ -4,6 +4,8 @@ import copy
 
 import keras
 
+from keras_reinit.arguments import check_model
+
 COLUMNS = ("fresh", "mixed", "scaled", "kept")
 
 
@@ -34,6 +36,12 @@ def plan(model, method, print_fn=print):
     1            2            0            8            0            0
     2            4            0            8            0            0
     """
+    check_model(model)
+    if not hasattr(method, "outcomes"):
+        raise ValueError(
+            "`method` must be a re-initialization callback, such as "
+            f"`ShrinkPerturb(...)`. Received: method={method!r}"
+        )
     method = copy.copy(method)
     method.set_model(model)
     method.prepare()

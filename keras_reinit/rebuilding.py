@@ -13,6 +13,9 @@ import numpy as np
 from keras_reinit.drawing import is_of_keras, with_new_seeds
 from keras_reinit.sandbox import bit_generator, sandbox
 
+# A layer's arguments of these kinds are compared with those of its twin.
+PLAIN = (bool, int, float, str, np.ndarray, type(None))
+
 
 class CannotRebuild(Exception):
     """A layer's configuration does not give the same layer again."""
@@ -37,31 +40,60 @@ def initializers_of(layer):
     except Exception:  # Not all layers can be built without values.
         found = [None]
     if None in found:
-        _check_values_can_be_new(layer)
+        _check_names(layer)
         rebuilt(layer, (0,))  # What cannot be rebuilt is found now.
         found = [None] * len(layer.weights)
     return list(zip(layer.weights, found, strict=True))
 
 
+def is_all_of_keras(layer):
+    """Whether no code but Keras' takes part in a layer."""
+    parts = layer._flatten_layers()
+    return all(is_of_keras(type(part)) for part in parts) and not _objects_of(layer)
+
+
 def rebuilt(layer, key):
     """The weights of a newly built twin, by the ids of the layer's own."""
     try:
-        with sandbox(key):
+        with sandbox(key, numpy=not is_all_of_keras(layer)):
             twin = _twin(layer, np.random.Generator(bit_generator(key)))
-            return {
-                id(v): keras.ops.convert_to_numpy(new)
-                for v, new in zip(layer.weights, twin.weights, strict=True)
-            }
+            values = [keras.ops.convert_to_numpy(v) for v in twin.weights]
     except CannotRebuild:
         raise
     except Exception as error:
         raise CannotRebuild(repr(error)) from error
+    _give_memory_back(twin)
+    return {id(v): value for v, value in zip(layer.weights, values, strict=True)}
+
+
+def _give_memory_back(layer):
+    """Layers are cycles of references: else it would wait for a garbage collection."""
+    for variable in layer.variables:
+        if keras.backend.backend() == "torch":  # A module knows its parameters, too.
+            variable._value.data = variable._value.data.new_empty(0)
+        variable._value = None
 
 
 def _waiting_for(layer):
-    """The initializer of each weight of the layer itself; None if it is unknown."""
-    with sandbox((0,)), keras.StatelessScope(initialize_variables=False) as scope:
-        twin = _twin(layer, np.random.default_rng(0))
+    """The initializer of each weight; None if only a rebuilt layer has the value."""
+    found = _initializers(layer, (0,))
+    if is_all_of_keras(layer):
+        return found
+    # What `build` computes for an initializer of its own is not in a configuration.
+    other = _initializers(layer, (1,))
+    return [
+        one if one is two or _are_alike(one, two) else None
+        for one, two in zip(found, other, strict=True)
+    ]
+
+
+def _initializers(layer, key):
+    seeds = np.random.Generator(bit_generator(key))
+    with (
+        sandbox(key, numpy=not is_all_of_keras(layer)),
+        keras.StatelessScope(initialize_variables=False) as scope,
+    ):
+        twin = _twin(layer, seeds)
         found = [
             None if scope.get_current_value(v) is not None else v._initializer
             for v in twin.weights
@@ -80,28 +112,71 @@ def _of_the_layer(initializer, layer, twin):
     return initializer if known else None
 
 
+def _are_alike(one, other):
+    """Whether two initializers are the same but for their seeds."""
+    first, second = (
+        {k: v for k, v in vars(x).items() if k not in ("seed", "_init_seed")}
+        for x in (one, other)
+    )
+    return (
+        type(one) is type(other)
+        and first.keys() == second.keys()
+        and all(np.array_equal(first[k], second[k]) for k in first)
+    )
+
+
 def _twin(layer, seeds):
     with keras.saving.custom_object_scope(_by_name(_objects_of(layer))):
-        config = _reseeded(layer.get_config(), seeds, is_of_keras(type(layer)))
+        own = layer.get_config()
+        config = _reseeded(own, seeds, is_of_keras(type(layer)))
         functions = {k: v for k, v in vars(layer).items() if inspect.isfunction(v)}
         # Keras reads a lambda's configuration back only in part.
         config.update({k: v for k, v in functions.items() if k in config})
         twin = type(layer).from_config(config)
         if not twin.built:
             twin.build_from_config(layer.get_build_config())
+    _check_twin(layer, twin)
+    return twin
+
+
+def _check_twin(layer, twin):
     old, new = (
         [(tuple(v.shape), v.dtype) for v in one.weights] for one in (layer, twin)
     )
     if old != new:
         raise CannotRebuild(f"it has the weights {old}, rebuilt {new}")
-    return twin
+    pairs = zip(layer._flatten_layers(), twin._flatten_layers(), strict=True)
+    for part, its_twin in pairs:
+        for name in _arguments(type(part)):
+            _check_argument(name, vars(part).get(name), vars(its_twin).get(name))
+
+
+def _arguments(kind):
+    """Where a layer that is not Keras' own keeps its constructor's arguments."""
+    names = set()
+    for base in kind.__mro__:
+        if "__init__" in vars(base) and not is_of_keras(base):
+            names.update(inspect.signature(base.__init__).parameters)
+    names -= {"name", "trainable"}
+    return sorted(names | {f"_{name}" for name in names})
+
+
+def _check_argument(name, value, new):
+    one, two = keras.tree.flatten(value), keras.tree.flatten(new)
+    comparable = all(isinstance(leaf, PLAIN) for leaf in one)
+    if comparable and not (len(one) == len(two) and all(map(np.array_equal, one, two))):
+        raise CannotRebuild(
+            f"it has {name}={value!r}, rebuilt {new!r}: `get_config()` lacks it"
+        )
 
 
 def _objects_of(layer):
     """The layer's own initializers, activations and so on, registered or not."""
     found = {}
     for part in layer._flatten_layers():
-        for name, value in vars(part).items():
+        # On PyTorch, modules among the attributes are kept apart.
+        modules = dict(vars(part).get("_modules", {}), _torch_params=None)
+        for name, value in {**vars(part), **modules}.items():
             one = value if inspect.isfunction(value) else type(value)
             is_method = hasattr(type(part), name)
             if callable(value) and not is_method and not is_of_keras(one):
@@ -141,12 +216,7 @@ def _has_random_seed(serialized):
     return inspect.isclass(kind) and issubclass(kind, keras.initializers.Initializer)
 
 
-def _check_values_can_be_new(layer):
-    """What a newly built twin's values would silently be wrong for."""
+def _check_names(layer):
     objects = _objects_of(layer)
     if len(_by_name(objects)) < len(objects):
         raise CannotRebuild(f"of {objects}, two have the same name")
-    for part in layer._flatten_layers():
-        seed = getattr(part, "seed", None)
-        if isinstance(seed, int) and not is_of_keras(type(part)):
-            raise CannotRebuild(f"its seed={seed} may give the same weights again")

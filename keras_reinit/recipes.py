@@ -10,8 +10,15 @@ import functools
 
 import keras
 
-from keras_reinit.drawing import draw
-from keras_reinit.rebuilding import CannotRebuild, initializers_of, rebuilt
+from keras_reinit.arguments import check_model, checked_initializers
+from keras_reinit.drawing import draw, is_of_keras
+from keras_reinit.rebuilding import (
+    CannotRebuild,
+    initializers_of,
+    is_all_of_keras,
+    rebuilt,
+)
+from keras_reinit.seeding import faults
 
 # What such a layer learned from data with `adapt` is not an initial value.
 DATA_LAYERS = (keras.layers.Normalization,)
@@ -60,6 +67,7 @@ def find_recipes(model, initializers=None, needed=None):
         ValueError: If the model is not built, a weight that is needed cannot be
             drawn, or a pattern fits none.
     """
+    check_model(model)
     if not model.built:
         raise ValueError(
             "`model` must be built before its weights can be re-initialized: give "
@@ -67,29 +75,31 @@ def find_recipes(model, initializers=None, needed=None):
             f"Received: model={model.name!r}, which has no weights yet."
         )
     found, known, unknown = [], set(), []
-    for layer, weights, reason in _units(model, _chosen(model, initializers or {})):
+    for layer, weights, reason in _units(model, _chosen(model, initializers)):
         new = [(v, how) for v, how in weights if id(v) not in known]
+        wrong = _faults(layer, new, needed)
+        new = [(v, how) for v, how in new if id(v) not in wrong]
         known.update(id(v) for v, _ in new)
         if new:
             found.append(Recipe(layer, new))
-        if reason:
-            unknown.append((layer, reason))
-    for layer, reason in unknown:
-        _check_known(layer, reason, known, needed)
+        missing = _own(layer, _parts(layer)) if reason else []
+        unknown.append((layer, {**{id(v): reason for v in missing}, **wrong}))
+    for layer, reasons in unknown:
+        _check_known(layer, reasons, known, needed)
     return found
 
 
 def _chosen(model, initializers):
     """The initializers given by the user, by the id of the weight."""
     chosen = {}
-    for pattern, initializer in initializers.items():
+    for pattern, initializer in checked_initializers(initializers).items():
         fitting = [v for v in model.weights if fnmatch.fnmatchcase(v.path, pattern)]
         if not fitting:
             raise ValueError(
                 "`initializers` must have patterns of the paths of weights, "
                 f"{[v.path for v in model.weights]}. Received: {pattern!r}"
             )
-        chosen.update({id(v): keras.initializers.get(initializer) for v in fitting})
+        chosen.update({id(v): initializer for v in fitting})
     return chosen
 
 
@@ -105,7 +115,7 @@ def _units(layer, chosen):
     if all(id(v) in chosen for v in weights):
         yield layer, [(v, chosen[id(v)]) for v in weights], None
         return
-    reason = "a model's own weights are in none of its layers"
+    reason = "is a model, whose own weights are in none of its layers"
     if not isinstance(layer, keras.Model):
         try:
             found, data = initializers_of(layer), data_of(layer)
@@ -113,7 +123,7 @@ def _units(layer, chosen):
             yield layer, hows, None
             return
         except CannotRebuild as error:
-            reason = str(error)
+            reason = f"{UNKNOWN}: {error}"
     parts = _parts(layer)
     own = _own(layer, parts)
     yield layer, [(v, chosen[id(v)]) for v in own if id(v) in chosen], reason
@@ -138,23 +148,45 @@ def _own(layer, parts):
     return [v for v in layer.weights if id(v) not in inside]
 
 
-def _check_known(layer, reason, known, needed):
-    """A `ValueError` if weights of a layer's own that are needed cannot be drawn."""
+def _faults(layer, weights, needed):
+    """What is wrong with the values that code not of Keras' own draws for a layer."""
+    recipe = Recipe(layer, [(v, how) for v, how in weights if _is_own(layer, how)])
+    wanted = [v for v, _ in recipe.weights if needed is None or id(v) in needed]
+    if not wanted:
+        return {}
+
+    def draw(key):
+        draws = {id(v): draw for v, draw in recipe.draws(key)}
+        return [draws[id(v)]() for v in wanted]
+
+    return faults(draw, wanted)
+
+
+def _is_own(layer, initializer):
+    if initializer is None:
+        return not is_all_of_keras(layer)
+    return not is_of_keras(type(initializer))
+
+
+def _check_known(layer, reasons, known, needed):
+    """A `ValueError` if weights that are needed cannot be drawn."""
     missing = [
-        v.path
-        for v in _own(layer, _parts(layer))
-        if id(v) not in known and (needed is None or id(v) in needed)
+        v
+        for v in layer.weights
+        if id(v) in reasons.keys() - known and (needed is None or id(v) in needed)
     ]
     if missing:
-        help_ = "" if isinstance(layer, keras.Model) else HELP
+        paths = [v.path for v in missing]
+        reason = reasons[id(missing[0])]
+        help_ = HELP if reason.startswith(UNKNOWN) else ""
         raise ValueError(
-            f"Layer {layer.name!r} ({type(layer).__name__}) cannot be rebuilt from "
-            f"its configuration, so no fresh weights can be drawn for {missing}: "
-            f"{reason}. Say how they are drawn with `initializers={{"
-            f"{missing[0]!r}: 'glorot_uniform', ...}}`{help_}."
+            f"Layer {layer.name!r} ({type(layer).__name__}): no fresh weights can be "
+            f"drawn for {paths}: it {reason}. Say how they are drawn "
+            f"with `initializers={{{paths[0]!r}: 'glorot_uniform', ...}}`{help_}."
         )
 
 
+UNKNOWN = "cannot be rebuilt from its configuration"
 HELP = (
     ", or give the layer a `get_config()` that returns its constructor's arguments "
     "and a `build()` that makes all its weights"

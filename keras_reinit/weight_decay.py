@@ -1,6 +1,10 @@
 """The paper's weight decay: L2 in the gradient, under any optimizer."""
 
+import numbers
+
 import keras
+
+from keras_reinit.arguments import check_model
 
 
 def add_weight_decay(model, weight_decay):
@@ -29,7 +33,8 @@ def add_weight_decay(model, weight_decay):
     >>> len(model.losses)
     2
     """
-    if not weight_decay >= 0:
+    check_model(model)
+    if not (isinstance(weight_decay, numbers.Real) and weight_decay >= 0):
         raise ValueError(
             f"`weight_decay` must be >= 0. Received: weight_decay={weight_decay!r}"
         )

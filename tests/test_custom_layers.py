@@ -2,6 +2,7 @@
 
 import random
 import re
+import warnings
 
 import keras
 import numpy as np
@@ -62,7 +63,7 @@ class Residual(layers.Layer):
 def test_what_cannot_be_drawn_is_an_error_that_says_how_to_help():
     model = keras.Sequential([keras.Input((2,)), NoConfig(3)])
     with pytest.raises(
-        ValueError, match="'no_config' .NoConfig. cannot be rebuilt"
+        ValueError, match="'no_config' .NoConfig.*cannot be rebuilt"
     ) as e:
         fresh_weights(model, seed=0)
     assert re.search("initializers={'.*no_config/own': 'glorot", str(e.value))
@@ -180,41 +181,159 @@ def test_own_initializers_are_taken_as_they_are():
     assert [np.unique(value).tolist() for value in given] == [[10.0], [3.0]] * 2
 
 
-class Assigning(layers.Layer):
-    """What it begins with is more than its initializers: it has to be rebuilt."""
+class Own(layers.Layer):
+    """A layer of which a test says what it begins with."""
 
-    def __init__(self, scale_initializer, seed=None, **kwargs):
+    def __init__(self, make, **kwargs):
         super().__init__(**kwargs)
-        self.scale_initializer = scale_initializer
-        self.seed = seed
+        self.make = make
 
     def build(self, input_shape):
-        self.scale = self.add_weight(shape=(4,), name="scale")
-        self.scale.assign(self.scale_initializer((4,)) + 1)
+        self.make(self)
 
     def call(self, x):
-        return x * self.scale
+        return x
 
     def get_config(self):
-        own = {"scale_initializer": self.scale_initializer, "seed": self.seed}
-        return {**super().get_config(), **own}
+        return {**super().get_config(), "make": self.make}
 
 
-def test_a_layer_whose_values_are_more_than_initializers_is_rebuilt():
-    make = keras.initializers.RandomNormal(0, 1, seed=3)
-    model = keras.Sequential([keras.Input((4,)), Assigning(make)])
-    found = find_recipes(model)[0].weights
-    assert [how for _, how in found] == [None]
-    one, two, again = (fresh_weights(model, seed)[0] for seed in (0, 1, 0))
-    assert one.shape == (4,) and not np.array_equal(one, two)
-    np.testing.assert_array_equal(one, again)
+def own_model(make):
+    return keras.Sequential([keras.Input((4,)), Own(make)])
 
 
-def test_a_seed_that_would_repeat_the_weights_is_an_error():
-    make = keras.initializers.RandomNormal(0, 1)
-    model = keras.Sequential([keras.Input((4,)), Assigning(make, seed=7)])
-    with pytest.raises(ValueError, match="seed=7 may give the same weights again"):
+def assigned(layer):
+    """Its values are more than its initializers: it has to be rebuilt."""
+    layer.scale = layer.add_weight(shape=(4,), name="scale")
+    layer.scale.assign(keras.random.normal((4,)) + 1)
+
+
+def constant_of_numpy(layer):
+    value = keras.initializers.Constant(np.random.normal(size=4))
+    layer.scale = layer.add_weight(shape=(4,), initializer=value, name="scale")
+
+
+def weights_and_their_norms(layer):
+    """As weight normalization begins."""
+    layer.v = layer.add_weight(shape=(4, 3), initializer="glorot_uniform", name="v")
+    norms = keras.initializers.Constant(keras.ops.norm(layer.v, axis=0))
+    layer.g = layer.add_weight(shape=(3,), initializer=norms, name="g")
+
+
+def function_made_in_build(layer):
+    scale = 2.0
+
+    def draw(shape, dtype=None):
+        return scale * keras.random.normal(shape, dtype=dtype)
+
+    layer.scale = layer.add_weight(shape=(4,), initializer=draw, name="scale")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [assigned, constant_of_numpy, weights_and_their_norms, function_made_in_build],
+)
+def test_a_layer_whose_values_are_more_than_initializers_is_rebuilt(make):
+    model = own_model(make)
+    assert {how for _, how in find_recipes(model)[0].weights} >= {None}
+    one, two, again = (fresh_weights(model, seed) for seed in (0, 1, 0))
+    for a, b, c, first in zip(one, two, again, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, c)
+        assert not np.array_equal(a, b) and not np.array_equal(a, first)
+    if make is weights_and_their_norms:
+        np.testing.assert_allclose(np.linalg.norm(one[0], axis=0), one[1], rtol=1e-6)
+
+
+def a_table(layer):
+    value = np.sin(np.arange(4.0))
+    layer.scale = layer.add_weight(
+        shape=(4,), initializer=lambda *_, dtype=None: value, trainable=False
+    )
+
+
+def test_a_table_that_is_not_trained_stays_what_it_is():
+    np.testing.assert_array_equal(
+        fresh_weights(own_model(a_table), 0)[0], np.float32(np.sin(np.arange(4.0)))
+    )
+
+
+class Seeded(keras.initializers.Initializer):
+    """Keeps its seed under another name."""
+
+    random_state = 3
+
+    def __call__(self, shape, dtype=None):
+        return keras.random.normal(shape, dtype=dtype, seed=self.random_state)
+
+
+def around(inner):
+    return lambda shape, dtype=None: 0.5 * inner(shape, dtype=dtype)
+
+
+def with_generator(make):
+    generator = make(0)
+    return lambda shape, dtype=None: generator.normal(size=shape)
+
+
+HIDDEN = {
+    "another name": (Seeded, "seed of its own"),
+    "around keras": (lambda: around(keras.initializers.HeNormal()), "seed of its own"),
+    "closure": (lambda: with_generator(np.random.default_rng), "has no seed"),
+    "no seed": (
+        lambda: lambda shape, dtype=None: np.random.default_rng().normal(size=shape),
+        "has no seed",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "reason"), HIDDEN.values(), ids=HIDDEN)
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_values_that_do_not_follow_the_seed_are_an_error(make, reason, rebuild):
+    initializer = make()
+
+    def build(layer):
+        layer.scale = layer.add_weight(shape=(4,), initializer=initializer, name="own")
+
+    model = own_model(build) if rebuild else dense_model(kernel_initializer=initializer)
+    name, path = ("own", "own") if rebuild else ("dense", "kernel")
+    with pytest.raises(ValueError, match=f"'{name}.*{path}.*{reason}.*initializers="):
         fresh_weights(model, seed=0)
+    with pytest.raises(ValueError, match=reason):
+        fresh_weights(model, 0, initializers={f"*{path}": initializer})
+    constant = keras.initializers.Constant(np.arange(4.0))
+    if rebuild:
+        fresh = fresh_weights(model, 0, initializers={"*own": constant})
+        assert fresh[0].tolist() == [0, 1, 2, 3]
+
+
+def test_a_layer_of_keras_with_an_own_initializer_is_checked_when_it_is_rebuilt():
+    model = keras.Sequential(
+        [keras.Input((5, 4)), layers.LSTM(3, kernel_initializer=Seeded())]
+    )
+    with pytest.raises(ValueError, match="lstm.*kernel.*seed of its own"):
+        fresh_weights(model, seed=0)
+
+
+class Scaled(layers.Dense):
+    """Its configuration lacks an argument."""
+
+    def __init__(self, units, gains=(1.0,), **kwargs):
+        super().__init__(units, **kwargs)
+        self._gains = gains
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.gain = self.add_weight(
+            shape=(), initializer=keras.initializers.Constant(self._gains[0])
+        )
+
+
+def test_what_a_configuration_lacks_is_no_guess():
+    model = keras.Sequential([keras.Input((2,)), Scaled(2, gains=(3.0,))])
+    with pytest.raises(ValueError, match="_gains=.3.0,., rebuilt .1.0,."):
+        fresh_weights(model, seed=0)
+    model = keras.Sequential([keras.Input((2,)), Scaled(2)])
+    assert fresh_weights(model, seed=0)[-1] == 1.0
 
 
 class Powers(layers.Layer):
@@ -285,3 +404,42 @@ def test_lambdas_are_no_hindrance():
         [keras.Input((4,)), layers.Dense(4, activation=lambda x: x)]
     )
     assert fresh_weights(model, seed=0)[0].any()
+
+
+def test_no_warning_is_of_the_twin(recwarn):
+    def build_with_a_warning(layer):
+        assigned(layer)
+        warnings.warn("built", stacklevel=1)
+
+    model = own_model(build_with_a_warning)
+    recwarn.clear()
+    fresh_weights(model, seed=0)
+    assert not recwarn.list
+
+
+def test_where_all_is_of_keras_no_other_thread_sees_numpys_generator_move(monkeypatch):
+    model = keras.Sequential([keras.Input((5, 4)), layers.LSTM(3)])
+    seen = []
+
+    class Watching(keras.random.SeedGenerator):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            seen.append(np.random.get_state()[1].copy())
+
+    before = np.random.get_state()[1].copy()
+    monkeypatch.setattr(keras.random, "SeedGenerator", Watching)
+    fresh_weights(model, seed=0)
+    assert seen and all(np.array_equal(before, state) for state in seen)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="a layer of PyTorch")
+@pytest.mark.parametrize(("safe", "why"), [(True, "cannot be"), (False, "a seed of")])
+def test_a_module_of_pytorch_is_not_returned_as_it_was_trained(safe, why):
+    """Its configuration holds the module itself, weights included."""
+    import torch
+    from keras.src.saving.serialization_lib import SafeModeScope
+
+    wrapped = layers.TorchModuleWrapper(torch.nn.Linear(4, 3), output_shape=(None, 3))
+    model = keras.Sequential([keras.Input((4,)), wrapped, layers.Dense(1)])
+    with SafeModeScope(safe), pytest.raises(ValueError, match=f"torch_mod.*{why}"):
+        fresh_weights(model, seed=0)

@@ -1,3 +1,4 @@
+import gc
 import subprocess
 import sys
 
@@ -5,10 +6,19 @@ import keras
 import numpy as np
 import psutil
 import pytest
-from contract import dense_model, next_random_numbers, not_compiled
+from contract import dense_model, next_random_numbers, not_compiled, not_on_torch
 from keras import layers
 
-from keras_reinit import fresh_weights, reinitialize
+from keras_reinit import (
+    FullReinit,
+    Stages,
+    add_block_normalization,
+    add_weight_decay,
+    blocks,
+    fresh_weights,
+    plan,
+    reinitialize,
+)
 from keras_reinit.fresh import fresh_draws
 from keras_reinit.recipes import find_recipes
 
@@ -171,12 +181,64 @@ def test_rewinding_returns_to_given_weights_and_leaves_data_alone():
         ({"mode": "rewind"}, "first_weights"),
         ({"mode": "rewind", "first_weights": [np.zeros(3)]}, "first_weights"),
         ({}, "seed"),
+        ({"mode": "rewind", "first_weights": 3}, "first_weights"),
         ({"seed": 0, "initializers": {"nowhere/*": "ones"}}, "initializers"),
+        ({"seed": 0, "initializers": ["ones"]}, "initializers"),
+        ({"seed": 0, "initializers": {"*": "nonsense"}}, "initializers"),
+        ({"seed": 0, "initializers": {"*": 3}}, "initializers"),
+        ({"seed": 0, "layers": "dense"}, "layers"),
+        ({"seed": 0, "layers": 3}, "layers"),
+        ({"seed": 0, "layers": [0]}, "layers"),
+        ({"seed": 0, "layers": [keras.layers.Dense(2)]}, "layers"),
     ],
 )
 def test_bad_arguments(kwargs, name):
     with pytest.raises(ValueError, match=f"`{name}` must.*Received"):
         reinitialize(dense_model(), **kwargs)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda model: fresh_weights(model, 0),
+        lambda model: reinitialize(model, seed=0),
+        lambda model: add_block_normalization(model),
+        lambda model: add_weight_decay(model, 0.1),
+        lambda model: blocks(model),
+        lambda model: plan(model, FullReinit(Stages(2, 2))),
+    ],
+)
+def test_what_is_no_model_is_an_error(function):
+    for bad in ("m", None, keras.layers.Dense(2)):
+        with pytest.raises(ValueError, match="`model` must be a .*Received: model="):
+            function(bad)
+
+
+def test_first_weights_may_be_lists():
+    model = dense_model()
+    first = model.get_weights()
+    reinitialize(model, seed=0)
+    lists = [value.tolist() for value in first]
+    reinitialize(model, mode="rewind", first_weights=lists)
+    np.testing.assert_array_equal(model.get_weights()[0], first[0])
+
+
+@not_on_torch("its allocator keeps what is freed")
+def test_a_rebuilt_layers_memory_is_given_back_at_once():
+    """Layers are cycles of references, which wait for a garbage collection."""
+    model = keras.Sequential([keras.Input((5, 512)), layers.LSTM(512)])
+    recipes = find_recipes(model)
+    one = 4 * sum(v.numpy().size for v in model.weights)
+    gc.collect()
+    gc.disable()
+    try:
+        before = psutil.Process().memory_info().rss
+        for event in range(20):
+            for _, draw in fresh_draws(recipes, 0, event):
+                draw()
+        assert psutil.Process().memory_info().rss - before < 8 * one
+    finally:
+        gc.enable()
 
 
 def test_layers_are_chosen_at_any_depth_and_never_by_an_ambiguous_name():

@@ -14,9 +14,9 @@ PACKAGE = ROOT / "keras_reinit"
 # fmt: off
 FLOORS = (
     ("arguments", "provenance", "sandbox", "checks", "block_normalization",
-     "per_variable_steps", "weight_decay", "layer_graph", "results",
-     "distillation_loss", "student"),
-    ("random_numbers", "schedules"),
+     "per_variable_steps", "layer_graph", "results", "distillation_loss",
+     "seeding", "student"),
+    ("random_numbers", "schedules", "weight_decay"),
     ("drawing",),
     ("rebuilding",),
     ("recipes",),

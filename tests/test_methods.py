@@ -4,6 +4,7 @@ import pytest
 from contract import fit
 
 from keras_reinit import (
+    Block,
     LayerwiseReinit,
     ShrinkPerturb,
     Stages,
@@ -167,7 +168,14 @@ def test_norms_belong_to_weights_and_not_to_names(toy):
     expected = [np.linalg.norm(kernel.numpy()) for kernel in kernels]
     for kernel in kernels:
         kernel.assign(3 * kernel.numpy())
-    callback._kept_blocks = lambda stage: [model]
+    callback._blocks = lambda: [Block((model,))]
     values = {id(v): value for v, value, _ in callback.outcomes(1)}
     found = [np.linalg.norm(values[id(kernel)]) for kernel in kernels]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("bad", ["0.4", None, 1.5, -0.1, float("nan")])
+@pytest.mark.parametrize("argument", ["shrink", "perturb"])
+def test_shares_are_numbers_from_0_to_1(argument, bad):
+    with pytest.raises(ValueError, match=rf"`{argument}` must be in \[0, 1\]. Rec"):
+        ShrinkPerturb(Stages(4, 2), **{argument: bad})

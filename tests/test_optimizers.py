@@ -121,6 +121,7 @@ PARTIAL = {
     "multi": lambda: two_optimizers(
         per_variable_steps(optimizers.Adam(0.02)), optimizers.SGD()
     ),
+    "ema": lambda: per_variable_steps(optimizers.Adam(0.01, use_ema=True)),
 }
 
 
@@ -143,6 +144,48 @@ def test_state_of_one_variable_starts_again_with_its_own_step_count(name):
     np.testing.assert_allclose(values[0].numpy(), begun[0].numpy(), rtol=1e-6)
     np.testing.assert_array_equal(values[1].numpy(), kept[1].numpy())
     assert int(partial.iterations) == 10
+
+
+def test_the_average_of_one_variable_starts_again_at_its_present_value():
+    (partial, values), (whole, kept) = ((PARTIAL["ema"](), variables()) for _ in "ab")
+    for optimizer, its in ((partial, values), (whole, kept)):
+        optimizer.build(its)
+        step(optimizer, gradients(5), its)
+    values[0].assign(np.full((3, 4), 7.0))
+    reset_optimizer(partial, [values[0]])
+    expected = values[0].numpy()
+    for grads in gradients(5, seed=1):
+        step(partial, [grads], values)
+        step(whole, [grads], kept)
+        expected = 0.99 * expected + 0.01 * values[0].numpy()
+    averages = partial._model_variables_moving_average
+    others = whole._model_variables_moving_average
+    np.testing.assert_allclose(averages[0].numpy(), expected, rtol=1e-6)
+    np.testing.assert_array_equal(averages[1].numpy(), others[1].numpy())
+
+
+NO_OPTIMIZERS = ["adam", None, 3]
+
+
+@pytest.mark.parametrize("bad", NO_OPTIMIZERS)
+@pytest.mark.parametrize("function", [reset_optimizer, per_variable_steps])
+def test_what_is_no_optimizer_is_an_error(function, bad):
+    with pytest.raises(ValueError, match="`optimizer` must be a .*Received: optimizer"):
+        function(bad)
+
+
+def test_variables_are_a_list_of_those_that_are_trained():
+    optimizer, values = optimizers.SGD(0.1), variables()
+    reset_optimizer(optimizer, values)  # Not built: there is nothing to reset.
+    optimizer.build(values)
+    for bad in (values[0], "kernel", variables(), [*values, *variables()]):
+        with pytest.raises(ValueError, match="`variables` must be a list.*Received"):
+            reset_optimizer(optimizer, bad)
+
+
+def test_counting_by_variable_twice_is_counting_once():
+    optimizer = per_variable_steps(optimizers.Adam(0.01))
+    assert per_variable_steps(optimizer) is optimizer
 
 
 @pytest.mark.parametrize("name", ["Adam", "AdamW", "Adamax", "Lamb", "Adafactor"])

@@ -59,3 +59,9 @@ def test_frozen_layers_are_kept_and_large_numbers_readable(capsys):
 def test_what_would_fail_in_training_fails_here(toy_model):
     with pytest.raises(ValueError, match="BlockNormalization"):
         plan(toy_model(), LayerwiseReinit(Stages(4, 2)))
+
+
+def test_what_is_no_method_is_an_error():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    with pytest.raises(ValueError, match="`method` must be.*Received: method='shrink'"):
+        plan(model, "shrink")

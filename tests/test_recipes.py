@@ -149,20 +149,24 @@ def test_the_table_has_every_built_in_layer_with_weights():
     assert missing - set(DATA_LAYERS) == set()
 
 
-def test_finding_draws_nothing_and_leaves_nothing_behind():
+def test_finding_draws_nothing_and_leaves_nothing_behind(monkeypatch):
     from keras.src.backend.common import global_state
 
     model = model_of(lambda: layers.Dense(16), VECTOR, 1)
-
-    class Counting(keras.initializers.Initializer):
-        calls = 0
-
-        def __call__(self, shape, dtype=None):
-            type(self).calls += 1
-            return keras.ops.zeros(shape, dtype)
-
-    counted = model_of(lambda: layers.Dense(4, kernel_initializer=Counting), VECTOR, 1)
-    Counting.calls = 0
-    assert len(find_recipes(counted)) == 1 and Counting.calls == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.initializers.VarianceScaling, "__call__", None)
+        assert len(find_recipes(model)) == 1
     fresh_weights(model, seed=0)
     assert not global_state.get_global_attribute("uninitialized_variables")
+
+
+def test_an_own_initializer_is_tried_three_times():
+    calls = []
+
+    def own(shape, dtype=None):
+        calls.append(shape)
+        return keras.ops.zeros(shape, dtype)
+
+    model = model_of(lambda: layers.Dense(4, kernel_initializer=own), VECTOR, 1)
+    calls.clear()
+    assert len(find_recipes(model)) == 1 and calls == 3 * [(16, 4)]

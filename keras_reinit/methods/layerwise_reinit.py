@@ -92,6 +92,7 @@ class LayerwiseReinit(Reinitialize):
         self.rescale = rescale
         self.normalize = normalize
         self._norms = None
+        self._end = None
 
     def prepare(self):
         super().prepare()
@@ -122,7 +123,9 @@ class LayerwiseReinit(Reinitialize):
         return self._norms_at_begin != _norms(self.network)
 
     def outcomes(self, stage):
-        kept = self._kept_blocks(stage)
+        found = self._blocks()
+        kept = found[: kept_blocks(stage, self.schedule.stages, len(found))]
+        self._end = kept[-1].output_layer
         self._kept = {id(v) for block in kept for v in block.weights}
         norms = self._norms or self._norms_at_begin
         self._norm_of = {
@@ -133,15 +136,12 @@ class LayerwiseReinit(Reinitialize):
     def _reinitialize(self, stage):
         changed = super()._reinitialize(stage)
         if self.normalize:
-            self._kept_blocks(stage)[-1].output_layer.measure_next_batch()
+            self._end.measure_next_batch()
+        self._end = None  # A layer of the model: known during the event only.
         return changed
 
     def _blocks(self):
         return blocks(self.network, self.num_blocks, self.ends)
-
-    def _kept_blocks(self, stage):
-        found = self._blocks()
-        return found[: kept_blocks(stage, self.schedule.stages, len(found))]
 
     def rule(self, stage, variable, fresh):
         """Keeps and rescales the lower blocks; what is above starts fresh."""
