@@ -17,6 +17,7 @@ from keras_reinit.optimizers import reset_optimizer
 from keras_reinit.per_variable_steps import per_variable_steps
 from keras_reinit.planning import plan
 from keras_reinit.schedules import Stages, StepStages
+from keras_reinit.teacher_cache import TeacherCache, keyed
 from keras_reinit.weight_decay import add_weight_decay
 
 __version__ = "0.1.0"
@@ -33,12 +34,14 @@ __all__ = [
     "ShrinkPerturb",
     "Stages",
     "StepStages",
+    "TeacherCache",
     "WarmRestart",
     "add_block_normalization",
     "add_weight_decay",
     "blocks",
     "ensemble",
     "fresh_weights",
+    "keyed",
     "per_variable_steps",
     "plan",
     "reinitialize",

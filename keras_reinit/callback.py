@@ -72,6 +72,7 @@ class Reinitialize(keras.callbacks.Callback):
         checked_initializers(initializers)
         self.initializers = dict(initializers or {})
         self._recipes = None
+        self._is_new = True
         self._epoch = 0
         self._at = 0
         self._execution = 1
@@ -130,6 +131,7 @@ class Reinitialize(keras.callbacks.Callback):
             self._recipes = find_recipes(network, self.initializers, needed)
 
     def on_train_begin(self, logs=None):
+        self._is_new = True
         check_order(self)
         check_budget(self.schedule, self.params)
         self.prepare()
@@ -145,6 +147,9 @@ class Reinitialize(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
+        if self._is_new and hasattr(self.model, "fill_cache"):
+            self.model.fill_cache()  # `BackupAndRestore` may have brought a teacher.
+        self._is_new = False
         if self.schedule.unit == "epochs":
             self._begin(epoch, epoch - 1)
 

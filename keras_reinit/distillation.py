@@ -12,6 +12,7 @@ from keras import ops
 from keras_reinit.arguments import check_choice
 from keras_reinit.distillation_loss import DistillationLoss, permute_others
 from keras_reinit.student import check_student
+from keras_reinit.teacher_cache import check_key, split_key
 
 KNOWLEDGE = ("full", "permuted", "confidence")
 TEACHERS = ("last", "average")
@@ -48,10 +49,14 @@ class BornAgain(keras.Model):
             the temperature are not used then.
         teacher_of: `"last"`: the teacher is the student at the end of the last stage.
             `"average"`: it has the mean weights of the ends of all stages so far.
+        seed: Integer, of the places that `"permuted"` knowledge changes.
+        cache: A `TeacherCache` of the training inputs, which then have keys: the
+            teacher is asked once a stage about each, not in each step.
 
     Raises:
         ValueError: If the student is not built, its last activation does not fit
-            `from_logits`, or an argument is out of its range.
+            `from_logits`, or an argument is out of its range; in `fit`, for inputs
+            without keys beside a cache.
 
     Example:
 
@@ -76,6 +81,7 @@ class BornAgain(keras.Model):
         knowledge="full",
         teacher_of="last",
         seed=None,
+        cache=None,
         name=None,
         **kwargs,
     ):
@@ -95,6 +101,9 @@ class BornAgain(keras.Model):
         self.distillation_loss = DistillationLoss(temperature, from_logits)
         self.student = student
         self.teacher = _untrained_copy(student)
+        self.cache = cache
+        if cache is not None:
+            cache.prepare(self.teacher)
         if knowledge == "permuted":
             self.seed_generator = keras.random.SeedGenerator(seed)
         self.generation = self.add_weight(
@@ -104,7 +113,7 @@ class BornAgain(keras.Model):
         self.built = True
 
     def call(self, inputs, training=None):
-        return self.student(inputs, training=training)
+        return self.student(split_key(inputs)[0], training=training)
 
     def hand_over(self):
         """Makes the student as it is now the teacher of the next generation."""
@@ -117,10 +126,18 @@ class BornAgain(keras.Model):
             ]
         self.teacher.set_weights(values)
         self.generation.assign(count + 1)
+        self.fill_cache()
+
+    def fill_cache(self):
+        """Asks the teacher, if there is one, about all that is in the cache."""
+        if self.cache is not None and int(self.generation.numpy()) > 0:
+            self.cache.fill(self.teacher)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
+        if training and self.cache is not None:
+            check_key(x)
         if training and self.knowledge == "confidence":
             sample_weight = self._weighed(x, y_pred, sample_weight)
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
@@ -153,7 +170,7 @@ class BornAgain(keras.Model):
         betas = _for_each(self.distillation_weight, len(students))
         if not any(betas):
             return ops.zeros(())
-        teachers = keras.tree.flatten(self._teach(x))
+        teachers = self._teach(x)
         weights = _for_each(sample_weight, len(students))
         if self.knowledge == "permuted":
             teachers = map(permute_others, teachers, numbers)
@@ -166,16 +183,22 @@ class BornAgain(keras.Model):
         )
 
     def _teach(self, x):
-        return keras.tree.map_structure(
-            ops.stop_gradient, self.teacher(x, training=False)
-        )
+        """The teacher's outputs, as a flat list."""
+        inputs, key = split_key(x)
+
+        def teach():
+            return keras.tree.flatten(self.teacher(inputs, training=False))
+
+        known = self.cache is not None
+        outputs = self.cache.look_up(inputs, key, teach) if known else teach()
+        return [ops.stop_gradient(output) for output in outputs]
 
     def _weighed(self, x, y_pred, sample_weight):
         """Sample weights times the teacher's confidence, relative to the batch's."""
         first = keras.tree.flatten(y_pred)[0]
 
         def confidence():
-            outputs = ops.cast(keras.tree.flatten(self._teach(x))[0], "float32")
+            outputs = ops.cast(self._teach(x)[0], "float32")
             chances = ops.softmax(outputs) if self.from_logits else outputs
             most = ops.max(chances, axis=-1)
             return most / ops.mean(most)

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from contract import METHODS, state
 
-from keras_reinit import Stages
+from keras_reinit import BornAgain, Stages, TeacherCache, keyed
 
 
 class Kill(keras.callbacks.Callback):
@@ -41,8 +41,12 @@ def main(name, folder, kill_at):
         keras.layers.Dense(3),
     ]
     model = keras.Sequential([keras.Input((4,)), *layers])
-    method = METHODS[name]
-    model = method.wrap(model) if method.wrap else model
+    if name == "cached":
+        method, x = METHODS["born_again"], keyed(x)
+        model = BornAgain(model, cache=TeacherCache(x))
+    else:
+        method = METHODS[name]
+        model = method.wrap(model) if method.wrap else model
     model.compile(
         keras.optimizers.Adam(0.01),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),

@@ -3,7 +3,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_reinit import ShrinkPerturb, Stages, data
+from keras_reinit import (
+    BornAgain,
+    FullReinit,
+    ShrinkPerturb,
+    Stages,
+    TeacherCache,
+    data,
+)
 from keras_reinit.data import pipeline
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 6, 6, 3), dtype="uint8")
@@ -252,3 +259,55 @@ def test_accuracies_on_flipped_and_on_other_examples_are_ordinary_metrics():
     restored = keras.losses.deserialize(keras.losses.serialize(data.OfPair(sparse)))
     pairs = np.stack([noisy, clean], axis=1)
     assert float(restored(pairs, logits)) == pytest.approx(expected["loss"], rel=1e-6)
+
+
+def test_augmentations_with_a_few_seeds_come_again_and_have_keys():
+    augment = [data.PadCropFlip(1), data.Cutout(2)]
+    stream = data.train_dataset(
+        IMAGES, LABELS, 6, seed=0, standardize=data.Standardize.fit(IMAGES),
+        augment=augment, augmentation_seeds=2,
+    )  # fmt: skip
+    known = {}
+    for batch in stream.keyed_inputs:
+        known.update(zip(batch["key"].numpy(), batch["inputs"].numpy(), strict=True))
+    assert sorted(known) == list(range(40))
+    assert not np.array_equal(known[0], known[1])  # Two of the first example.
+    plain = batches(12, augment=augment)
+    for i, (x, y) in enumerate(stream.take(12)):
+        for image, key, label in zip(x["inputs"].numpy(), x["key"], y, strict=True):
+            assert key % 2 == i // 3 % 2 and label == LABELS[key // 2]
+            np.testing.assert_allclose(image, known[int(key)], atol=1e-6)
+        np.testing.assert_array_equal(y, plain[i][1])  # The order stays.
+        assert np.array_equal(x["inputs"], plain[i][0]) == (i < 6)
+
+
+def test_a_teacher_cache_learns_the_augmentations_that_come_again():
+    standardize = data.Standardize.fit(IMAGES)
+
+    def train(augmentation_seeds, cache):
+        keras.utils.set_random_seed(0)
+        stream = data.train_dataset(
+            IMAGES, LABELS, 5, seed=0, standardize=standardize,
+            augment=data.PadCropFlip(1), augmentation_seeds=augmentation_seeds,
+        )  # fmt: skip
+        layers = [keras.layers.Flatten(), keras.layers.Dense(4)]
+        student = keras.Sequential([keras.Input((6, 6, 3)), *layers])
+        cache = TeacherCache(stream.keyed_inputs) if cache else None
+        model = BornAgain(student, cache=cache)
+        model.compile(
+            keras.optimizers.SGD(0.1),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        )
+        callbacks = [FullReinit(Stages(6, 2), seed=0)]
+        model.fit(stream, epochs=6, steps_per_epoch=4, callbacks=callbacks, verbose=0)
+        return student.get_weights()[0]
+
+    np.testing.assert_allclose(train(2, True), train(2, False), atol=1e-5)
+
+
+def test_only_augmentations_that_can_come_again_have_keys():
+    with pytest.raises(ValueError, match="`augmentation_seeds` must be None where"):
+        batches(1, augment=data.MixUp(), num_classes=4, augmentation_seeds=2)
+    for bad in (0, 1.5, True):
+        with pytest.raises(ValueError, match="`augmentation_seeds` must be an integer"):
+            batches(1, augmentation_seeds=bad)

@@ -17,11 +17,11 @@ def run(*args):
     )
 
 
-@pytest.mark.parametrize("method", ["layerwise", "self_distillation"])
+@pytest.mark.parametrize("method", ["layerwise", "self_distillation", "cached"])
 def test_a_killed_training_ends_as_one_that_never_was(method, tmp_path):
     whole = run(method, tmp_path / "whole", -1)
     assert whole.returncode == 0, whole.stderr[-2000:]
-    for kill_at in (8, 10):  # In the epoch of an event, and in the one after two.
+    for kill_at in (5, 6, 10):  # In each of the three stages.
         killed = run(method, tmp_path / "backup", kill_at)
         assert killed.returncode == -signal.SIGKILL
     resumed = run(method, tmp_path / "backup", -1)

@@ -15,6 +15,7 @@ import math
 import keras
 import tensorflow as tf
 
+from keras_reinit.arguments import checked_integer
 from keras_reinit.data.images import check_examples, in_files
 from keras_reinit.data.label_noise import check_labels
 
@@ -32,6 +33,7 @@ def train_dataset(
     augment=(),
     num_classes=None,
     clean_labels=None,
+    augmentation_seeds=None,
     initial_epoch=0,
     parallel_calls=tf.data.AUTOTUNE,
 ):
@@ -52,6 +54,8 @@ def train_dataset(
         num_classes: Integer: labels become one-hot vectors, which mixing needs.
         clean_labels: Array (n,) of the labels before any noise: labels become pairs,
             see `keras_reinit.data.OfPair`.
+        augmentation_seeds: Integer >= 1: the augmentations of so many epochs come again
+            and again, and images have keys, for `keras_reinit.TeacherCache`.
         initial_epoch: Integer >= 0, the epoch to begin with. `StartAtEpoch` sets it
             where a training is continued.
         parallel_calls: Batches that are made at a time; they are the same for any.
@@ -59,7 +63,10 @@ def train_dataset(
     Returns:
         `tf.data.Dataset` of (float32 images, labels): int labels (batch,); float32
         (batch, num_classes) with `num_classes`; int (batch, 2), the label and the
-        clean one, with `clean_labels`.
+        clean one, with `clean_labels`. With `augmentation_seeds`, images come as
+        `{"inputs": images, "key": example * augmentation_seeds + epoch %
+        augmentation_seeds}`, and the attribute `keyed_inputs` is a `tf.data.Dataset`
+        of batches of all of them, each once.
 
     Raises:
         ValueError: If the arguments do not fit each other.
@@ -70,19 +77,32 @@ def train_dataset(
     steps = _steps(len(images), batch_size)
     augment = tuple(augment) if isinstance(augment, (list, tuple)) else (augment,)
     _check_labels_fit(augment, num_classes, clean_labels)
-    take = _source(images)
+    _check_seeds(augment, augmentation_seeds)
+    take, n = _source(images), len(images)
     if clean_labels is not None:
         labels = tf.stack([labels, tf.cast(clean_labels, labels.dtype)], axis=1)
     labels = tf.constant(labels)
     begin = tf.Variable(initial_epoch, trainable=False, dtype=tf.int64)
 
-    def batches_of(epoch):
-        key = tf.stack([tf.constant(seed, tf.int64), epoch])
-        n = len(images)
-        order = tf.random.experimental.stateless_shuffle(tf.range(n), seed=key)
+    def draws_of(epoch):
+        """Which augmentations an epoch has, and their random numbers."""
+        view = epoch if augmentation_seeds is None else epoch % augmentation_seeds
+        key = tf.stack([tf.constant(seed, tf.int64), view])
         # A row for each example, not for each place in the order.
         count = sum(one.num_draws for one in augment)
-        draws = tf.random.stateless_uniform([n, count], seed=key)
+        return view, tf.random.stateless_uniform([n, count], seed=key)
+
+    def examples(index, y, view, draws):
+        x, y = augment_batch(augment, take(index), y, tf.gather(draws, index))
+        if augmentation_seeds is None:
+            return standardize(x), y
+        key = index * augmentation_seeds + tf.cast(view, index.dtype)
+        return {"inputs": standardize(x), "key": key}, y
+
+    def batches_of(epoch):
+        key = tf.stack([tf.constant(seed, tf.int64), epoch])
+        order = tf.random.experimental.stateless_shuffle(tf.range(n), seed=key)
+        view, draws = draws_of(epoch)
 
         def batch(step):
             index = tf.ensure_shape(
@@ -91,17 +111,25 @@ def train_dataset(
             y = tf.gather(labels, index)
             if num_classes is not None:
                 y = tf.one_hot(y, num_classes)
-            x, y = augment_batch(augment, take(index), y, tf.gather(draws, index))
-            return standardize(x), y
+            return examples(index, y, view, draws)
 
         steps_of = tf.data.Dataset.range(steps, output_type=tf.int32)
         return steps_of.map(batch, num_parallel_calls=parallel_calls)
+
+    def inputs_of(view):
+        view, draws = draws_of(view)
+        index = tf.data.Dataset.range(n, output_type=tf.int32).batch(batch_size)
+        return index.map(lambda index: examples(index, tf.zeros([]), view, draws)[0])
 
     epochs = tf.data.Dataset.range(1).flat_map(
         lambda _: tf.data.Dataset.counter(begin.read_value(), dtype=tf.int64)
     )
     stream = epochs.flat_map(batches_of).prefetch(tf.data.AUTOTUNE)
     stream.initial_epoch = begin
+    if augmentation_seeds is not None:
+        stream.keyed_inputs = tf.data.Dataset.range(augmentation_seeds).flat_map(
+            inputs_of
+        )
     return stream
 
 
@@ -177,6 +205,19 @@ def _check_labels_fit(augment, num_classes, clean_labels):
         raise ValueError(
             "`clean_labels` must be None where labels are one-hot vectors. "
             f"Received: num_classes={num_classes} and clean labels"
+        )
+
+
+def _check_seeds(augment, augmentation_seeds):
+    if augmentation_seeds is None:
+        return
+    checked_integer("augmentation_seeds", augmentation_seeds, low=1)
+    mixing = [one for one in augment if one.mixes_labels]
+    if mixing:
+        raise ValueError(
+            "`augmentation_seeds` must be None where an image depends on its "
+            "neighbours in the batch, which are others in each epoch. "
+            f"Received: augmentation_seeds={augmentation_seeds}, augment={mixing}"
         )
 
 
