@@ -48,6 +48,7 @@ speed: $(BACKENDS)
 	$(BIN)/python -m benchmarks.speed --part=event $(ARGS)
 	$(BIN)/python -m benchmarks.speed --part=input --cores=1 $(ARGS)
 	$(BIN)/python -m benchmarks.speed --part=input $(ARGS)
+	$(BIN)/python -m benchmarks.speed --part=distillation --rounds=200 $(ARGS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache

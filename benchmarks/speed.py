@@ -11,6 +11,7 @@ torchvision take part. Appends one row to OUTPUT/rows.jsonl.
 
 import importlib.metadata
 import json
+import math
 import os
 import statistics
 import time
@@ -90,12 +91,15 @@ def images(rounds):
 
 
 def distillation(rounds):
-    """Median seconds of a training step of each way, and ratios."""
-    seconds, spread = timed(speed_distillation.ways(), rounds)
+    """Median seconds of a training step of each way, and ratios within a round."""
+    times = interleaved(speed_distillation.ways(), rounds)
+    seconds, spread = summarized(times)
+    found = speed_distillation.ratios(times)
     return {
         "seconds": rounded(seconds, 5),
         "range_over_median": rounded(spread, 2),
-        "ratios": rounded(speed_distillation.ratios(seconds), 3),
+        "ratios": rounded({k: np.median(v) for k, v in found.items()}, 3),
+        "ratios_95": {k: interval_of_median(v) for k, v in found.items()},
     }
 
 
@@ -111,16 +115,39 @@ def images_per_second(stream):
 
 def timed(ways, rounds):
     """Median seconds of each way in interleaved rounds, and range over median."""
-    times = {name: [] for name in ways}
+    return summarized(interleaved(ways, rounds))
+
+
+def interleaved(ways, rounds):
+    """Seconds of each way, one a round; the order changes from round to round."""
+    times = {name: np.zeros(rounds) for name in ways}
+    order, rng = list(ways), np.random.default_rng(0)
     for way in ways.values():
         way()
-    for _ in range(rounds):
-        for name, way in ways.items():
+    for i in range(rounds):
+        rng.shuffle(order)
+        for name in order:
             began = time.perf_counter()
-            way()
-            times[name].append(time.perf_counter() - began)
-    medians = {name: statistics.median(some) for name, some in times.items()}
+            ways[name]()
+            times[name][i] = time.perf_counter() - began
+    return times
+
+
+def summarized(times):
+    """Medians, and range over median."""
+    medians = {name: float(np.median(some)) for name, some in times.items()}
     return medians, {name: np.ptp(some) / medians[name] for name, some in times.items()}
+
+
+def interval_of_median(values):
+    """A 95% interval, between two of the values: nothing is assumed of them."""
+    n = len(values)
+    half = 0.98 * math.sqrt(n)
+    low, high = math.floor(n / 2 - half), math.ceil(n / 2 + half)
+    return [
+        round(float(np.sort(values)[max(low - 1, 0)]), 3),
+        round(float(np.sort(values)[min(high, n - 1)]), 3),
+    ]
 
 
 def rounded(values, digits):

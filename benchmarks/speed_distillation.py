@@ -1,14 +1,16 @@
 """What a teacher costs, for `benchmarks.speed --part=distillation`.
 
 One training step of the reference CNN, 32x32x3, batches of 128: alone, as a student
-before and after its first generation, and as that of Keras' own `Distiller`.
+before and after its first generation, with a `TeacherCache` of 10,000 examples, and as
+that of Keras' own `Distiller`.
 """
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from benchmarks.speed_input import BATCH, step_of
-from keras_reinit import BornAgain, models
+from benchmarks.speed_input import BATCH, EXAMPLES, step_of
+from keras_reinit import BornAgain, TeacherCache, keyed, models
 
 
 def ways():
@@ -22,9 +24,20 @@ def ways():
         "Keras' Distiller": distiller(),
     }
     steps = {name: step_of(model) for name, model in found.items()}
+    steps["BornAgain, later generations, cached"] = cached_step()
     alone, batch = network(), tf.zeros((BATCH, 32, 32, 3))
     forward = tf.function(lambda: alone(batch, training=False))
     return {**steps, "forward pass": forward}
+
+
+def cached_step():
+    """A step of a later generation that need not run the teacher."""
+    rng = np.random.default_rng(0)
+    x = keyed(rng.normal(size=(EXAMPLES, 32, 32, 3)).astype("float32"))
+    model = BornAgain(network(), cache=TeacherCache(x))
+    model.hand_over()
+    some = rng.permutation(EXAMPLES)[:BATCH]
+    return step_of(model, {name: value[some] for name, value in x.items()})
 
 
 def network():
@@ -42,6 +55,7 @@ def distiller():
 def ratios(seconds):
     """A later generation over what it may cost, and over its rivals."""
     later = seconds["BornAgain, later generations"]
+    cached = seconds["BornAgain, later generations, cached"]
     alone = seconds["standard training"]
     return {
         "first generation over standard": seconds["BornAgain, first generation"]
@@ -49,4 +63,5 @@ def ratios(seconds):
         "later over forward and step": later / (alone + seconds["forward pass"]),
         "later over Keras' Distiller": later / seconds["Keras' Distiller"],
         "later over standard": later / alone,
+        "cached over standard": cached / alone,
     }
