@@ -3,9 +3,9 @@
     python -m benchmarks.update_readme
 
 Takes seconds. A table stands between `<!-- rows: FOLDER -->` and `<!-- end -->`,
-where FOLDER/rows.jsonl are the rows of one study; with `event` or `input` in place of
-`rows` (and `<!-- end event -->` or `<!-- end input -->`), those of that part of
-`benchmarks.speed`, of which the last for each number of cores counts.
+where FOLDER/rows.jsonl are the rows of one study; with `event`, `input` or
+`distillation` in place of `rows` (and after `end`, too), those of that part of
+`benchmarks.speed`, of which the last (for each number of cores) counts.
 """
 
 import pathlib
@@ -18,7 +18,7 @@ from keras_reinit import report, results, study
 ROOT = pathlib.Path(__file__).parent.parent
 MARKED = re.compile(r"(<!-- rows: (\S+) -->\n).*?(<!-- end -->)", re.S)
 SPEED = re.compile(
-    r"(<!-- (event|input): (\S+) -->\n).*?(<!-- end (?:event|input) -->)", re.S
+    r"(<!-- (event|input|distillation): (\S+) -->\n).*?(<!-- end \2 -->)", re.S
 )
 
 
@@ -30,8 +30,7 @@ def updated(text):
 
     def speed(match):
         rows = results.read_rows(ROOT / match[3] / "rows.jsonl")
-        table = {"event": event_table, "input": input_table}[match[2]]
-        return f"{match[1]}\n{table(rows)}\n\n{match[4]}"
+        return f"{match[1]}\n{TABLES[match[2]](rows)}\n\n{match[4]}"
 
     return SPEED.sub(speed, MARKED.sub(table, text))
 
@@ -82,6 +81,31 @@ def event_table(rows):
         times = "" if ratio is None else f"{ratio:.2f} times as long"
         lines.append(f"| {name} | {1000 * seconds:.1f} | {times} |")
     return "\n".join(lines)
+
+
+def distillation_table(rows):
+    """What a teacher costs a training step, beside what it may cost."""
+    row = rows[-1]
+    device, rounds = row["device"][0], row["config"]["rounds"]
+    lines = [
+        f"A training step of small_cnn, 32×32×3 in batches of 128, on {device}: "
+        f"medians of the ratios in {rounds} rounds, with 95% intervals (`python -m "
+        f"benchmarks.speed --part=distillation --rounds={rounds}`).",
+        "",
+        "| BornAgain | Ratio |",
+        "| --- | --- |",
+    ]
+    for name, ratio in row["ratios"].items():
+        low, high = row["ratios_95"][name]
+        lines.append(f"| {name} | {ratio:.3f} [{low:.3f}, {high:.3f}] |")
+    return "\n".join(lines)
+
+
+TABLES = {
+    "event": event_table,
+    "input": input_table,
+    "distillation": distillation_table,
+}
 
 
 def compared(folder):

@@ -15,6 +15,7 @@ from keras_reinit.blocks import add_block_normalization, blocks
 from keras_reinit.distillation import BornAgain
 from keras_reinit.fresh import reinitialize
 from keras_reinit.provenance import provenance
+from keras_reinit.student import network_of
 from keras_reinit.weight_decay import add_weight_decay
 
 STRATEGIES = ("none", "mirrored", "tpu")
@@ -61,7 +62,7 @@ def run(config, folder=None, strategy="none"):
         "train_examples": len(splits.train[1]),
         "steps_per_epoch": _steps(config, splits),
         "total_epochs": config.schedule.total,
-        "parameters": int(model.count_params()),
+        "parameters": int(network_of(model).count_params()),
         "strategy": strategy,
         "replicas": chosen.num_replicas_in_sync,
         "seconds": round(time.time() - began, 2),

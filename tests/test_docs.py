@@ -37,13 +37,17 @@ def test_public_callables_have_an_example():
     assert without == ["Block", "BlockNormalization", "Reinitialize"]
 
 
-def test_readme_example():
+def test_readme_examples(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     lines = [line for line in blocks[0].splitlines() if line]
     assert len(lines) <= 12
-    names, noisy = {}, {}
-    for block, here in zip(blocks, (names, noisy), strict=True):
+    names, taught, noisy = {}, {}, {}
+    for block, here in zip(blocks, (names, taught, noisy), strict=True):
         exec(compile(block, "README.md", "exec"), here)
+    student = keras.models.load_model(tmp_path / "student.keras")
+    assert type(student) is keras.Sequential and int(taught["model"].generation) == 3
+    assert bool(taught["model"].cache._is_filled.numpy())
     assert "flipped_accuracy" in noisy["model"].history.history
     history = names["model"].history
     assert history.history["stage"] == [0] * 10 + [1] * 10
