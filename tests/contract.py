@@ -13,8 +13,10 @@ from keras_reinit import (
     LayerwiseReinit,
     Reinitialize,
     ShrinkPerturb,
+    TeacherCache,
     WarmRestart,
     add_block_normalization,
+    keyed,
 )
 
 
@@ -41,6 +43,15 @@ METHODS = {
     "born_again": Method(FullReinit, BornAgain),
     "self_distillation": Method(ShrinkPerturb, BornAgain),
 }
+
+
+def set_up(name, model, x):
+    """The method of a name, with the model and the inputs that it is used with."""
+    if name == "cached":
+        x = keyed(x)
+        return METHODS["born_again"], BornAgain(model, cache=TeacherCache(x)), x
+    method = METHODS[name]
+    return method, method.wrap(model) if method.wrap else model, x
 
 
 def not_on_torch(reason):

@@ -14,7 +14,7 @@ import sys
 import keras
 import numpy as np
 import tensorflow as tf
-from contract import METHODS
+from contract import set_up
 
 from keras_reinit import BornAgain, Stages
 
@@ -95,13 +95,10 @@ def main(kind, name, loss="object"):
     keras.utils.set_random_seed(1)
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(32, 4)).astype("float32"), rng.integers(0, 3, 32)
-    method = METHODS[name]
     with chosen.scope():
+        method, model, x = set_up(name, network(), x)
         if loss == "string":
             model = BornAgain(network("softmax"), from_logits=False)
-        else:
-            model = network()
-            model = method.wrap(model) if method.wrap else model
         model.compile(keras.optimizers.SGD(0.1, momentum=0.9), LOSSES[loss])
     replicas = Replicas(chosen)
     callbacks = [method(Stages(4, 2), seed=3), replicas]

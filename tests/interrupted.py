@@ -13,9 +13,9 @@ import sys
 
 import keras
 import numpy as np
-from contract import METHODS, state
+from contract import set_up, state
 
-from keras_reinit import BornAgain, Stages, TeacherCache, keyed
+from keras_reinit import Stages
 
 
 class Kill(keras.callbacks.Callback):
@@ -41,12 +41,7 @@ def main(name, folder, kill_at):
         keras.layers.Dense(3),
     ]
     model = keras.Sequential([keras.Input((4,)), *layers])
-    if name == "cached":
-        method, x = METHODS["born_again"], keyed(x)
-        model = BornAgain(model, cache=TeacherCache(x))
-    else:
-        method = METHODS[name]
-        model = method.wrap(model) if method.wrap else model
+    method, model, x = set_up(name, model, x)
     model.compile(
         keras.optimizers.Adam(0.01),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),

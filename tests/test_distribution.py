@@ -37,7 +37,9 @@ def assert_close(one, other):
     )
 
 
-@pytest.mark.parametrize("method", ["shrink_perturb", "born_again", "warm_restart"])
+@pytest.mark.parametrize(
+    "method", ["shrink_perturb", "born_again", "cached", "warm_restart"]
+)
 def test_two_replicas_hold_the_same_weights_and_train_as_one_device(method):
     """`warm_restart` changes no weight: it shows the tolerance of training itself."""
     one, two = result(start("single", method)), result(start("mirrored", method))
