@@ -25,7 +25,13 @@ def train(toy_model, toy, wrap, x, **kwargs):
 
 @pytest.mark.parametrize(
     "kwargs",
-    [{}, {"knowledge": "confidence"}, {"teacher_of": "average"}, {"temperature": 4.0}],
+    [
+        {},
+        {"knowledge": "confidence"},
+        {"knowledge": "permuted", "seed": 0},
+        {"teacher_of": "average"},
+        {"temperature": 4.0},
+    ],
     ids=str,
 )
 def test_a_training_ends_as_without_it(toy, toy_model, kwargs):

@@ -22,13 +22,9 @@ from keras_reinit.data.pairs import (
     PairAccuracy,
     UnflippedAccuracy,
 )
-from keras_reinit.data.pipeline import (
-    StartAtEpoch,
-    augment_batch,
-    eval_dataset,
-    train_dataset,
-)
+from keras_reinit.data.pipeline import augment_batch, eval_dataset, train_dataset
 from keras_reinit.data.rand_augment import RandAugment
+from keras_reinit.data.start_at_epoch import StartAtEpoch
 
 __all__ = [
     "DATASETS",

@@ -10,9 +10,9 @@ Every random number of a batch depends on (seed, epoch, example index) only, so 
 pipeline gives the same batches at any parallelism, and from any epoch on.
 """
 
+import dataclasses
 import math
 
-import keras
 import tensorflow as tf
 
 from keras_reinit.arguments import checked_integer
@@ -74,102 +74,91 @@ def train_dataset(
     images, labels = check_examples(images, labels)
     if num_classes is not None:
         check_labels(labels, num_classes)
-    steps = _steps(len(images), batch_size)
     augment = tuple(augment) if isinstance(augment, (list, tuple)) else (augment,)
     _check_labels_fit(augment, num_classes, clean_labels)
     _check_seeds(augment, augmentation_seeds)
-    take, n = _source(images), len(images)
     if clean_labels is not None:
         labels = tf.stack([labels, tf.cast(clean_labels, labels.dtype)], axis=1)
-    labels = tf.constant(labels)
+    made = _Epochs(
+        _source(images), tf.constant(labels), seed, augment, standardize, num_classes,
+        augmentation_seeds,
+    )  # fmt: skip
+    steps = _steps(len(images), batch_size)
     begin = tf.Variable(initial_epoch, trainable=False, dtype=tf.int64)
-
-    def draws_of(epoch):
-        """Which augmentations an epoch has, and their random numbers."""
-        view = epoch if augmentation_seeds is None else epoch % augmentation_seeds
-        key = tf.stack([tf.constant(seed, tf.int64), view])
-        # A row for each example, not for each place in the order.
-        count = sum(one.num_draws for one in augment)
-        return view, tf.random.stateless_uniform([n, count], seed=key)
-
-    def examples(index, y, view, draws):
-        x, y = augment_batch(augment, take(index), y, tf.gather(draws, index))
-        if augmentation_seeds is None:
-            return standardize(x), y
-        key = index * augmentation_seeds + tf.cast(view, index.dtype)
-        return {"inputs": standardize(x), "key": key}, y
-
-    def batches_of(epoch):
-        key = tf.stack([tf.constant(seed, tf.int64), epoch])
-        order = tf.random.experimental.stateless_shuffle(tf.range(n), seed=key)
-        view, draws = draws_of(epoch)
-
-        def batch(step):
-            index = tf.ensure_shape(
-                order[step * batch_size : (step + 1) * batch_size], [batch_size]
-            )
-            y = tf.gather(labels, index)
-            if num_classes is not None:
-                y = tf.one_hot(y, num_classes)
-            return examples(index, y, view, draws)
-
-        steps_of = tf.data.Dataset.range(steps, output_type=tf.int32)
-        return steps_of.map(batch, num_parallel_calls=parallel_calls)
-
-    def inputs_of(view):
-        view, draws = draws_of(view)
-        index = tf.data.Dataset.range(n, output_type=tf.int32).batch(batch_size)
-        return index.map(lambda index: examples(index, tf.zeros([]), view, draws)[0])
-
     epochs = tf.data.Dataset.range(1).flat_map(
         lambda _: tf.data.Dataset.counter(begin.read_value(), dtype=tf.int64)
     )
-    stream = epochs.flat_map(batches_of).prefetch(tf.data.AUTOTUNE)
+    stream = epochs.flat_map(
+        lambda epoch: made.batches(epoch, steps, batch_size, parallel_calls)
+    ).prefetch(tf.data.AUTOTUNE)
     stream.initial_epoch = begin
     if augmentation_seeds is not None:
         stream.keyed_inputs = tf.data.Dataset.range(augmentation_seeds).flat_map(
-            inputs_of
+            lambda epoch: made.inputs(epoch, batch_size)
         )
     return stream
 
 
-class StartAtEpoch(keras.callbacks.Callback):
-    """Lets the data begin where the training begins.
+@dataclasses.dataclass
+class _Epochs:
+    """Makes the batches of an epoch, a function of its number."""
 
-    For `fit(initial_epoch=...)` and after `keras.callbacks.BackupAndRestore`: a stream
-    that begins anew would show the first epochs' batches again.
+    take: object
+    labels: tf.Tensor
+    seed: int
+    augment: tuple
+    standardize: object
+    num_classes: int | None
+    augmentation_seeds: int | None
 
-    Args:
-        stream: What `train_dataset` returned, and `fit` is given.
+    def batches(self, epoch, steps, batch_size, parallel_calls):
+        """Shuffled and whole batches."""
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(len(self.labels)), seed=self._key(epoch)
+        )
+        make = self._maker(epoch)
 
-    Example:
+        def batch(step):
+            index = order[step * batch_size : (step + 1) * batch_size]
+            index = tf.ensure_shape(index, [batch_size])
+            y = tf.gather(self.labels, index)
+            if self.num_classes is not None:
+                y = tf.one_hot(y, self.num_classes)
+            return make(index, y)
 
-    >>> images, labels = np.zeros((8, 2, 2, 1), "uint8"), np.arange(8) % 2
-    >>> standardize = data.Standardize.fit(images)
-    >>> stream = train_dataset(
-    ...     images, labels, 4, seed=0, standardize=standardize, num_classes=2)
-    >>> model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2)])
-    >>> model.compile("sgd", "mse")
-    >>> _ = model.fit(
-    ...     stream, initial_epoch=3, epochs=4, steps_per_epoch=2, verbose=0,
-    ...     callbacks=[StartAtEpoch(stream)])
-    >>> int(stream.initial_epoch)
-    3
-    """
+        steps_of = tf.data.Dataset.range(steps, output_type=tf.int32)
+        return steps_of.map(batch, num_parallel_calls=parallel_calls)
 
-    def __init__(self, stream):
-        super().__init__()
-        self.stream = stream
-        self._begins = False
+    def inputs(self, epoch, batch_size):
+        """Every example once, in order, without its label."""
+        make = self._maker(epoch)
+        index = tf.data.Dataset.range(len(self.labels), output_type=tf.int32).batch(
+            batch_size
+        )
+        return index.map(lambda index: make(index, tf.zeros([]))[0])
 
-    def on_train_begin(self, logs=None):
-        self._begins = True
+    def _maker(self, epoch):
+        """A function that makes a batch of the examples at some places."""
+        seeds = self.augmentation_seeds
+        view = epoch if seeds is None else epoch % seeds
+        # A row for each example, not for each place in the order.
+        count = sum(one.num_draws for one in self.augment)
+        draws = tf.random.stateless_uniform(
+            [len(self.labels), count], seed=self._key(view)
+        )
 
-    def on_epoch_begin(self, epoch, logs=None):
-        # Keras makes the iterator after this, and keeps it for the later epochs.
-        if self._begins:
-            self.stream.initial_epoch.assign(epoch)
-        self._begins = False
+        def make(index, y):
+            own = tf.gather(draws, index)
+            x, y = augment_batch(self.augment, self.take(index), y, own)
+            x = self.standardize(x)
+            if seeds is not None:
+                x = {"inputs": x, "key": index * seeds + tf.cast(view, index.dtype)}
+            return x, y
+
+        return make
+
+    def _key(self, epoch):
+        return tf.stack([tf.constant(self.seed, tf.int64), epoch])
 
 
 def eval_dataset(images, labels, batch_size=500, *, standardize, num_classes=None):
