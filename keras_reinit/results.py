@@ -1,5 +1,6 @@
 """Result rows: one JSON line a run, and honest intervals over seeds."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -8,13 +9,22 @@ import pathlib
 import numpy as np
 from scipy import stats
 
+fcntl = None
+with contextlib.suppress(ImportError):  # Not on Windows.
+    import fcntl
+
 
 def append_row(path, row):
-    """Appends one row to a `rows.jsonl`; a line cut off by a crash is closed first."""
+    """Appends one row to a `rows.jsonl`; a line cut off by a crash is closed first.
+
+    Several processes may do so at a time.
+    """
     path = pathlib.Path(path)
-    torn = path.exists() and path.stat().st_size and not _ends_with_newline(path)
     line = json.dumps(row, sort_keys=True, allow_nan=False)
     with open(path, "a", encoding="utf-8") as file:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        torn = path.stat().st_size and not _ends_with_newline(path)
         file.write(("\n" if torn else "") + line + "\n")
         file.flush()
         os.fsync(file.fileno())
@@ -22,14 +32,26 @@ def append_row(path, row):
 
 def read_rows(path):
     """Returns the rows of a `rows.jsonl`; lines that a crash cut off are left out."""
-    rows = []
-    if pathlib.Path(path).exists():
-        for line in pathlib.Path(path).read_text(encoding="utf-8").splitlines():
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                continue
-    return rows
+    return [row for row in map(_parsed, _lines(path)) if row is not None]
+
+
+def unreadable_lines(path):
+    """How many lines of a `rows.jsonl` are no rows."""
+    return sum(_parsed(line) is None for line in _lines(path))
+
+
+def _lines(path):
+    path = pathlib.Path(path)
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    return [line for line in text.splitlines() if line.strip()]
+
+
+def _parsed(line):
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    return row if isinstance(row, dict) else None
 
 
 def finished(rows):

@@ -15,17 +15,21 @@ from keras_reinit.blocks import add_block_normalization, blocks
 from keras_reinit.distillation import BornAgain
 from keras_reinit.fresh import reinitialize
 from keras_reinit.provenance import provenance
-from keras_reinit.student import network_of
+from keras_reinit.student import check_student, network_of
 from keras_reinit.weight_decay import add_weight_decay
 
 STRATEGIES = ("none", "mirrored", "tpu")
 
 
-def run(config, folder=None, strategy="none"):
+def run(config, folder=None, strategy="none", *, network=None, callbacks=()):
     """Trains one model and returns its result row.
 
     Args:
         config: A `Config`.
+        network: A built, uncompiled `keras.Model` that returns logits, in place of
+            that which `config.model` names. Its first weights are drawn anew, by
+            seed; it is trained in place.
+        callbacks: Further callbacks of `fit`; they must not change the training.
         folder: Where the data set lies, see `keras_reinit.data.load`.
         strategy: One of `STRATEGIES`: one device, all GPUs of this machine
             (`tf.distribute.MirroredStrategy`) or a TPU (`TPUStrategy`; written after
@@ -50,8 +54,8 @@ def run(config, folder=None, strategy="none"):
     keras.utils.set_random_seed(config.seed)
     chosen = _strategy(strategy)
     with chosen.scope():
-        model = _compile(config, splits, build(config, splits))
-    history, ends, best = _train(config, splits, model)
+        model = _compile(config, splits, build(config, splits, network))
+    history, ends, best = _train(config, splits, model, callbacks)
     return {
         "config": dataclasses.asdict(config),
         "status": "ok",
@@ -81,11 +85,17 @@ def _strategy(name):
     return tf.distribute.get_strategy()
 
 
-def build(config, splits):
-    """Builds the uncompiled model of a run, with its first weights drawn by seed."""
+def network_for(config, splits):
+    """Builds the reference network that a config names, for some data."""
     width = {} if config.width is None else {"width": config.width}
     shape = splits.train[0].shape[1:]
-    model = models.MODELS[config.model](shape, splits.num_classes, **width)
+    return models.MODELS[config.model](shape, splits.num_classes, **width)
+
+
+def build(config, splits, network=None):
+    """Builds the uncompiled model of a run, with its first weights drawn by seed."""
+    model = network_for(config, splits) if network is None else network
+    check_student(model, from_logits=True)
     # Before any block normalization is added: all methods begin at the same weights.
     reinitialize(model, seed=config.seed)
     if config.method.startswith("layerwise"):
@@ -151,7 +161,7 @@ def _compile(config, splits, model):
     return model
 
 
-def _train(config, splits, model):
+def _train(config, splits, model, callbacks):
     steps = _steps(config, splits)
     standardize = data.Standardize.fit(splits.train[0])
     classes = _one_hot(config, splits)
@@ -181,7 +191,7 @@ def _train(config, splits, model):
         steps_per_epoch=steps,
         validation_data=evaluations["validation"],
         shuffle=False,  # The stream shuffles.
-        callbacks=([callback] if callback else []) + [Finite(), ends, best],
+        callbacks=([callback] if callback else []) + [Finite(), ends, *callbacks, best],
         verbose=0,
     ).history
     curves = {

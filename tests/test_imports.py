@@ -27,14 +27,18 @@ FLOORS = (
     ("generations",),
     ("config", "report"),
     ("training",),
-    ("study",),
+    ("study", "tuning"),
 )
 # fmt: on
 HEAVY = {
     "matplotlib": {"plots.py"},
     "jinja2": {"report.py"},
     "tensorflow_datasets": {"data/from_tfds.py", "data/tiny_imagenet.py"},
-    "keras_tuner": set(),
+    "keras_tuner": {
+        "tuning/grid.py",
+        "tuning/hypermodel.py",
+        "tuning/oracle.py",
+    },
     "tensorflow": {
         "data/augment.py",
         "data/files.py",

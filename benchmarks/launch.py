@@ -1,0 +1,132 @@
+"""Starts keras-tuner's chief and workers on this host, and looks after them.
+
+Each is the same command with keras-tuner's environment variables. One that ends
+before its time is started again; when all workers are done, or this process ends in
+whatever way, nothing is left running.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+TUNER_ID = "KERASTUNER_TUNER_ID"
+PARENT = "KERAS_REINIT_PARENT"
+# A worker that ends so often within seconds of its start has not lost a trial only.
+FAST, SECONDS = 5, 20.0
+
+
+def run(workers, folder):
+    """Runs this program's command as a chief and workers; returns an exit code."""
+    roles = ["chief", *(f"worker{i}" for i in range(workers))]
+    port = _free_port()
+    environments = {role: _environment(role, i, port) for i, role in enumerate(roles)}
+    team = {role: Member(role, environments[role], folder) for role in roles}
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return _look_after(team)
+    except KeyboardInterrupt:
+        print("\nStopped; finished trials are kept. The same command goes on.")
+        return 130
+    finally:
+        for member in team.values():
+            member.end()
+
+
+def _look_after(team):
+    workers = [member for role, member in team.items() if role != "chief"]
+    while not all(worker.is_done() for worker in workers):
+        time.sleep(0.2)
+        for member in team.values():
+            if not member.revive():
+                print(f"{member.role} cannot run; see {member.log}", file=sys.stderr)
+                return 1
+    return 0
+
+
+class Member:
+    """A process that is started again when it fails."""
+
+    def __init__(self, role, environment, folder):
+        self.role, self._environment = role, environment
+        self.log = folder / "workers" / f"{role}.log"
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self._fast = 0
+        self._start()
+
+    def _start(self):
+        self._began = time.monotonic()
+        command = [sys.executable, "-m", "benchmarks.search", *sys.argv[1:]]
+        with open(self.log, "ab") as log:
+            # The chief tells of the progress.
+            out = None if self.role == "chief" else log
+            self._process = subprocess.Popen(
+                command, env=self._environment, stdout=out, stderr=log
+            )
+
+    def is_done(self):
+        """Whether it has come to its end."""
+        return self._process.poll() == 0
+
+    def revive(self):
+        """Starts it again if it failed; false if that does not help."""
+        if self._process.poll() in (None, 0):
+            return True
+        fast = time.monotonic() - self._began < SECONDS
+        self._fast = self._fast + 1 if fast else 0
+        if self._fast == FAST:
+            return False
+        self._start()
+        return True
+
+    def end(self):
+        """Ends it at once."""
+        self._process.kill()
+        self._process.wait()
+
+
+def end_with_parent():
+    """Lets a chief or worker end when the process that started it is gone."""
+    parent = os.environ.get(PARENT)
+    if parent is not None:
+        threading.Thread(target=_watch, args=(int(parent),), daemon=True).start()
+
+
+def _watch(parent):
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _environment(role, place, port):
+    own = {
+        TUNER_ID: role,
+        PARENT: str(os.getpid()),
+        "KERASTUNER_ORACLE_IP": "127.0.0.1",
+        "KERASTUNER_ORACLE_PORT": str(port),
+    }
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+        own[name] = "1"
+    gpus = _gpus()
+    own["CUDA_VISIBLE_DEVICES"] = (
+        gpus[(place - 1) % len(gpus)] if gpus and role != "chief" else ""
+    )
+    return {**os.environ, **own}
+
+
+def _gpus():
+    """The names of the GPUs that processes may be given, one each."""
+    import tensorflow as tf
+
+    count = len(tf.config.list_physical_devices("GPU"))
+    known = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return known.split(",") if known and count else [str(i) for i in range(count)]
+
+
+def _free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]

@@ -1,0 +1,117 @@
+"""Trains a grid with keras-tuner: one process, or a chief and workers.
+
+    python -m benchmarks.search --learning_rate=0.03,0.1 --method=standard,born_again \
+        --seeds=3 --workers=2 --output=results/search
+
+Every combination of the flags with several values is trained with each seed; rows go
+to OUTPUT/rows.jsonl. Stop it at any moment: the same command goes on, and with more
+values it adds what is missing. `--workers` starts keras-tuner's chief and workers on
+this host. On others, start the same command with keras-tuner's environment variables
+(KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP, KERASTUNER_ORACLE_PORT) and a folder that
+all of them share.
+"""
+
+import contextlib
+import functools
+import os
+import signal
+import sys
+
+from absl import app, flags
+
+from benchmarks import flags as shared
+from benchmarks import launch
+from keras_reinit import results
+from keras_reinit.config import Config
+from keras_reinit.study import default_processes
+
+LISTS = (
+    "method",
+    "regularization",
+    "label_noise",
+    "learning_rate",
+    "weight_decay",
+    "augment",
+    "momentum",
+)
+
+
+def define_flags():
+    """The shared flags, with lists for what is searched over, and its own."""
+    shared.define("results/search", LISTS)
+    flags.DEFINE_integer("seeds", 1, "seeds from --seed on", lower_bound=1)
+    flags.DEFINE_integer(
+        "workers",
+        default_processes(),
+        "processes that train, each on one core or one GPU",
+        lower_bound=1,
+    )
+    flags.DEFINE_enum(
+        "epoch", "final", ("final", "best"), "the epoch that a trial is judged by"
+    )
+
+
+def space(hp):
+    """Declares what has several values; returns all fields that flags list."""
+    fields = {}
+    for name in LISTS:
+        values = getattr(flags.FLAGS, name)
+        if values is None:
+            continue
+        if name in ("label_noise", "learning_rate", "weight_decay", "momentum"):
+            values = [float(value) for value in values]
+        decays = [one for one in flags.FLAGS.regularization or () if "W" in one]
+        if name == "weight_decay" and decays and "regularization" in fields:
+            with hp.conditional_scope("regularization", decays):
+                fields[name] = hp.Choice(name, values)
+        else:
+            fields[name] = hp.Choice(name, values)
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def tuner(folder):
+    """The search that the flags describe."""
+    from keras_reinit import tuning
+
+    defaults = {name: getattr(Config(), name) for name in LISTS}
+    hypermodel = tuning.HyperModel(
+        space,
+        shared.config(**defaults),
+        epoch=flags.FLAGS.epoch,
+        folder=flags.FLAGS.folder,
+    )
+    first = flags.FLAGS.seed
+    return tuning.GridSearch(
+        hypermodel,
+        seeds=range(first, first + flags.FLAGS.seeds),
+        directory=folder,
+        report=functools.partial(print, file=sys.stdout, flush=True),
+    )
+
+
+def main(argv):
+    """Trains what is missing; as a chief or worker, plays that part."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown arguments: {argv[1:]}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        folder = results.writable_folder(flags.FLAGS.output)
+        if launch.TUNER_ID not in os.environ and flags.FLAGS.workers > 1:
+            raise SystemExit(launch.run(flags.FLAGS.workers, folder))
+        launch.end_with_parent()
+        search = tuner(folder)
+    except (ValueError, flags.Error) as error:
+        raise app.UsageError(str(error)) from error
+    try:
+        # Of a chief and workers, keras-tuner's own output is for the log.
+        alone = launch.TUNER_ID not in os.environ
+        with contextlib.redirect_stdout(sys.stdout if alone else sys.stderr):
+            search.search()
+    except KeyboardInterrupt:
+        print("\nStopped; finished trials are kept. The same command goes on.")
+        raise SystemExit(130) from None
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main)

@@ -1,0 +1,130 @@
+"""A grid search that survives: its state is its rows."""
+
+import dataclasses
+import pathlib
+import time
+
+import keras
+import keras_tuner
+
+from keras_reinit.provenance import provenance
+from keras_reinit.results import append_row, unreadable_lines, writable_folder
+from keras_reinit.tuning.heartbeat import Heartbeat
+from keras_reinit.tuning.oracle import GridOracle
+
+# Memory may have been short because of what ran before.
+TRIES = 2
+IDLE_SECONDS = 1.0
+
+
+class GridSearch(keras_tuner.Tuner):
+    """Trains every combination of hyperparameters with every seed, once.
+
+    Each training appends a row to `rows.jsonl` in its folder. The same search, begun
+    again, goes on with what is missing, after whatever end; a larger grid adds its
+    cells. A training that fails is a row that says why: it is tried again with the
+    next search, unless its loss was not finite.
+
+    Args:
+        hypermodel: A `HyperModel`.
+        objective: String, or `keras_tuner.Objective`.
+        seeds: Integers; trials that share one are pairs, see `Config`.
+        directory: Folder of the search, for `rows.jsonl`.
+        report: Function that takes lines of progress.
+
+    Raises:
+        ValueError: For a folder that cannot be written to, or hyperparameters whose
+            values cannot be listed.
+
+    Example:
+
+    >>> import tempfile
+    >>> from keras_reinit.config import Config
+    >>> from keras_reinit.tuning import GridSearch, HyperModel
+    >>> hypermodel = HyperModel(
+    ...     lambda hp: {"learning_rate": hp.Choice("learning_rate", [0.01, 0.1])},
+    ...     Config(model="mlp", width=8, train_size=64, epochs=2, stages=2))
+    >>> tuner = GridSearch(hypermodel, seeds=(0, 1), directory=tempfile.mkdtemp())
+    4 cells, 0 done before
+    >>> tuner.search()  # doctest: +ELLIPSIS
+    [1/4] 0 failed, ...
+    """
+
+    def __init__(
+        self, hypermodel, objective="val_accuracy", *, seeds=(0,), directory,
+        report=print,
+    ):  # fmt: skip
+        folder = writable_folder(directory)
+        self.rows = folder / "rows.jsonl"
+        torn = unreadable_lines(self.rows)
+        if torn:
+            report(
+                f"{self.rows}: {torn} lines cannot be read (cut off by a crash or a "
+                "full disk); their trials are run again, all others are kept"
+            )
+        oracle = GridOracle(objective, folder, tuple(seeds), report)
+        super().__init__(
+            oracle, hypermodel,
+            directory=str(folder.parent), project_name=folder.name,
+        )  # fmt: skip
+        if self.oracle is oracle:  # Else a chief has its own.
+            oracle.begin()
+
+    def search(self, *args, **kwargs):
+        """Trains what is missing."""
+        kwargs.setdefault("verbose", 0)
+        with Heartbeat(pathlib.Path(self.project_dir), self.tuner_id) as self._heart:
+            super().search(*args, **kwargs)
+
+    def run_trial(self, trial, *args, **kwargs):
+        """One training, one row."""
+        self._heart.runs(trial.trial_id)
+        row = {**self._tried(trial.hyperparameters), "trial": trial.trial_id}
+        try:
+            append_row(self.rows, row)
+        except OSError as error:
+            raise keras_tuner.errors.FatalRuntimeError(
+                f"{self.rows} cannot be written: {error}. All rows before it are kept; "
+                "the same search goes on when there is room."
+            ) from error
+        self._heart.runs(None)
+        if row["status"] != "ok":
+            raise keras_tuner.errors.FailedTrialError(row["reason"])
+        return row["metrics"]
+
+    def _tried(self, hp):
+        for left in reversed(range(TRIES)):
+            keras.utils.clear_session()
+            try:
+                row = self.hypermodel.run(hp, self.hypermodel.build(hp))
+                return {**row, "metrics": self.hypermodel.metrics(row)}
+            except Exception as error:
+                if left and _is_out_of_memory(error):
+                    continue
+                return self._failed(hp, error)
+
+    def _failed(self, hp, error):
+        row = {
+            "status": "failed",
+            "reason": f"{type(error).__name__}: {str(error)[:1000]}",
+            "hyperparameters": dict(hp.values),
+            **provenance(),
+        }
+        try:
+            row["config"] = dataclasses.asdict(self.hypermodel.config(hp))
+        except Exception:  # It may be that which failed.
+            row["config"] = None
+        return row
+
+    def pre_create_trial(self):
+        """Waits a moment where others still run what is left."""
+        if getattr(self, "_asked", 0) > time.monotonic() - 0.05:
+            time.sleep(IDLE_SECONDS)
+        self._asked = time.monotonic()
+
+    def save(self):
+        """Nothing: the rows are the state."""
+
+
+def _is_out_of_memory(error):
+    return isinstance(error, MemoryError) or "ResourceExhausted" in type(error).__name__
