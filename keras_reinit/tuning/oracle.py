@@ -31,6 +31,7 @@ class GridOracle(keras_tuner.Oracle):
     def __init__(self, objective, folder, seeds, report=print):
         super().__init__(objective)
         self.max_consecutive_failed_trials = None  # Failures are rows like others.
+        self.verbose = 0  # `report` tells.
         self._path = folder / "rows.jsonl"
         self._watch = Watch(folder)
         self._seeds = seeds

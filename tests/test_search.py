@@ -1,0 +1,180 @@
+"""`benchmarks.search`: a chief and workers that are killed, and lose nothing."""
+
+import collections
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import keras_tuner
+import psutil
+import pytest
+
+from keras_reinit import results
+from keras_reinit.tuning import heartbeat, oracle
+
+ROOT = pathlib.Path(__file__).parent.parent
+COMMAND = [
+    sys.executable, "-m", "benchmarks.search", "--model=mlp", "--width=8",
+    "--train_size=64", "--epochs=2", "--stages=2", "--learning_rate=0.01,0.1",
+    "--regularization=none,CW", "--weight_decay=0.0005,0.005", "--seeds=2",
+]  # fmt: skip
+CELLS = 2 * (2 + 2 * 2)
+
+
+class Search:
+    """The program, with the processes that it started."""
+
+    def __init__(self, folder, *arguments):
+        self.folder = folder
+        self.process = psutil.Popen(
+            [*COMMAND, f"--output={folder}", *arguments],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        )  # fmt: skip
+
+    def role(self, name):
+        """The process that plays a part."""
+        for child in self.process.children():
+            if child.environ().get("KERASTUNER_TUNER_ID") == name:
+                return child
+        raise LookupError(name)
+
+    def wait_for_rows(self, count):
+        """Waits until so many trials have finished."""
+        end = time.monotonic() + 300
+        while len(self.rows()) < count and self.process.poll() is None:
+            assert time.monotonic() < end, "no progress"
+            time.sleep(0.05)
+
+    def wait_until_it_trains(self, name):
+        """Waits until a worker is in the middle of a trial; returns which."""
+        path = self.folder / "workers" / f"{name}.json"
+        while True:
+            trial = json.loads(path.read_text())["trial"] if path.exists() else None
+            if trial:
+                return trial
+            time.sleep(0.01)
+
+    def rows(self):
+        return results.read_rows(self.folder / "rows.jsonl")
+
+    def end(self):
+        """Waits for its end; returns its exit code and what it printed."""
+        out, err = self.process.communicate(timeout=400)
+        return self.process.returncode, out, err
+
+
+def assert_each_cell_once(rows):
+    assert [row["status"] for row in rows] == ["ok"] * CELLS
+    counts = collections.Counter(row["trial"] for row in rows)
+    assert len(counts) == CELLS
+
+
+def test_killed_workers_and_a_killed_chief_lose_nothing(tmp_path):
+    search = Search(tmp_path, "--workers=2")
+    search.wait_for_rows(1)
+    trial = search.wait_until_it_trains("worker1")
+    search.role("worker1").kill()
+    search.wait_for_rows(3)
+    search.role("chief").kill()
+    code, out, err = search.end()
+    assert code == 0, err[-2000:]
+    rows = search.rows()
+    assert_each_cell_once(rows)
+    assert trial in {row["trial"] for row in rows}  # It was run again.
+    assert f"[{CELLS}/{CELLS}] 0 failed" in out
+    seeds = [row["config"]["seed"] for row in rows]
+    decays = {row["config"]["regularization"] for row in rows}
+    assert sorted(seeds) == [0] * 6 + [1] * 6 and decays == {"none", "CW"}
+
+
+def test_a_search_that_is_killed_leaves_nothing_running_and_goes_on(tmp_path):
+    search = Search(tmp_path, "--workers=2")
+    search.wait_for_rows(2)
+    children = search.process.children()
+    search.process.kill()
+    search.end()
+    assert len(children) == 3
+    assert psutil.wait_procs(children, timeout=20)[1] == []
+    before = search.rows()
+    assert 2 <= len(before) < CELLS
+    search = Search(tmp_path, "--workers=1")
+    code, out, err = search.end()
+    assert code == 0, err[-2000:]
+    assert_each_cell_once(search.rows())
+    assert search.rows()[: len(before)] == before
+    assert f"{CELLS} cells, {len(before)} done before" in out
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path):
+    search = Search(tmp_path, "--workers=2")
+    search.wait_for_rows(1)
+    children = search.process.children()
+    search.process.send_signal(signal.SIGINT)
+    code, out, _ = search.end()
+    assert code == 130 and "The same command goes on" in out
+    assert psutil.wait_procs(children, timeout=10)[1] == []
+
+
+def grid(folder, **kwargs):
+    one = oracle.GridOracle(
+        keras_tuner.Objective("val_accuracy", "max"), folder, (0, 1), lambda line: None
+    )
+    one.hyperparameters.Choice("learning_rate", [0.1])
+    one.begin()
+    return one
+
+
+@pytest.fixture
+def short_lease(monkeypatch):
+    monkeypatch.setattr(heartbeat, "LEASE", 0.2)
+
+
+def test_the_trial_of_a_dead_worker_is_run_again(tmp_path, short_lease):
+    chief = grid(tmp_path)
+    first, second = chief.create_trial("a"), chief.create_trial("b")
+    assert first.trial_id != second.trial_id
+    assert chief.create_trial("c").status == "IDLE"
+    with heartbeat.Heartbeat(tmp_path, "b") as heart:
+        heart.runs(second.trial_id)
+        time.sleep(0.4)
+        heart.runs(second.trial_id)
+        again = chief.create_trial("c")
+    assert again.trial_id == first.trial_id and "a" not in chief.tuner_ids
+    for worker, trial in (("b", second), ("c", again)):
+        chief.update_trial(trial.trial_id, {"val_accuracy": 0.5})
+        trial.status = "COMPLETED"
+        chief.end_trial(trial)
+        assert trial.trial_id in chief.end_order and worker not in chief.ongoing_trials
+    assert {chief.create_trial(worker).status for worker in "bc"} == {"STOPPED"}
+    assert not chief.tuner_ids and not chief.ongoing_trials
+
+
+def test_a_trial_that_ends_its_workers_is_given_up(tmp_path):
+    chief = grid(tmp_path)
+    ids = [chief.create_trial("a").trial_id for _ in range(oracle.DEATHS)]
+    assert len(set(ids)) == 1
+    other = chief.create_trial("a")
+    assert other.trial_id not in ids
+    (row,) = results.read_rows(tmp_path / "rows.jsonl")
+    assert row["trial"] == ids[0] and "3 workers ended" in row["reason"]
+    assert grid(tmp_path).create_trial("a").trial_id == ids[0]  # The next search tries.
+
+
+def test_a_new_chief_leaves_living_workers_their_trials(tmp_path):
+    trial = grid(tmp_path).create_trial("a")
+    with heartbeat.Heartbeat(tmp_path, "a") as heart:
+        heart.runs(trial.trial_id)
+        chief = grid(tmp_path)
+        assert chief.create_trial("b").trial_id != trial.trial_id
+        assert chief.create_trial("c").status == "IDLE"
+        # A worker that came back begins its trial anew.
+        assert chief.get_trial(trial.trial_id).hyperparameters.get("seed") == 0
+        chief.update_trial(trial.trial_id, {"val_accuracy": 0.5})
+        trial.status = "COMPLETED"
+        chief.end_trial(trial)
+    assert chief.trials[trial.trial_id].score == 0.5
