@@ -110,11 +110,11 @@ def test_a_search_that_is_killed_leaves_nothing_running_and_goes_on(tmp_path):
     assert f"{CELLS} cells, {len(before)} done before" in out
 
 
-def test_ctrl_c_says_how_to_go_on(tmp_path):
+def test_a_search_that_is_stopped_says_how_to_go_on(tmp_path):
     search = Search(tmp_path, "--workers=2")
     search.wait_for_rows(1)
     children = search.process.children()
-    search.process.send_signal(signal.SIGINT)
+    search.process.send_signal(signal.SIGTERM)
     code, out, _ = search.end()
     assert code == 130 and "The same command goes on" in out
     assert psutil.wait_procs(children, timeout=10)[1] == []
