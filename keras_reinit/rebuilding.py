@@ -62,13 +62,16 @@ def rebuilt(layer, key):
         raise
     except Exception as error:
         raise CannotRebuild(repr(error)) from error
-    _give_memory_back(twin)
+    _give_memory_back(twin, layer)
     return {id(v): value for v, value in zip(layer.weights, values, strict=True)}
 
 
-def _give_memory_back(layer):
+def _give_memory_back(twin, layer):
     """Layers are cycles of references: else it would wait for a garbage collection."""
-    for variable in layer.variables:
+    kept = {id(v) for v in layer.variables}
+    for variable in twin.weights:
+        if id(variable) in kept:  # A configuration may hand on what is the user's.
+            continue
         if keras.backend.backend() == "torch":  # A module knows its parameters, too.
             variable._value.data = variable._value.data.new_empty(0)
         variable._value = None
@@ -140,6 +143,8 @@ def _twin(layer, seeds):
 
 
 def _check_twin(layer, twin):
+    if {id(v) for v in layer.weights} & {id(v) for v in twin.weights}:
+        raise CannotRebuild("its configuration hands on layers that it already has")
     old, new = (
         [(tuple(v.shape), v.dtype) for v in one.weights] for one in (layer, twin)
     )

@@ -159,7 +159,10 @@ def _faults(layer, weights, needed):
         draws = {id(v): draw for v, draw in recipe.draws(key)}
         return [draws[id(v)]() for v in wanted]
 
-    return faults(draw, wanted)
+    try:
+        return faults(draw, wanted)
+    except CannotRebuild as error:
+        return {id(v): f"{UNKNOWN}: {error}" for v in wanted}
 
 
 def _is_own(layer, initializer):

@@ -443,3 +443,39 @@ def test_a_module_of_pytorch_is_not_returned_as_it_was_trained(safe, why):
     model = keras.Sequential([keras.Input((4,)), wrapped, layers.Dense(1)])
     with SafeModeScope(safe), pytest.raises(ValueError, match=f"torch_mod.*{why}"):
         fresh_weights(model, seed=0)
+
+
+class HandsOn(layers.Layer):
+    """Its configuration holds a live layer and a live generator."""
+
+    def __init__(self, inner, rng, **kwargs):
+        super().__init__(**kwargs)
+        self.inner, self.rng = inner, rng
+
+    def build(self, input_shape):
+        self.own = self.add_weight(shape=(4,), initializer=lambda s, dtype: np.ones(s))
+        if self.inner and not self.inner.built:
+            self.inner.build(input_shape)
+
+    def call(self, x):
+        x = x + keras.random.normal((4,), seed=self.rng)
+        return self.inner(x) if self.inner else x
+
+    def get_config(self):
+        return {**super().get_config(), "inner": self.inner, "rng": self.rng}
+
+
+@pytest.mark.parametrize("inner", [layers.Dense, None])
+def test_what_a_configuration_hands_on_stays_the_users(inner):
+    rng = keras.random.SeedGenerator(7)
+    layer = HandsOn(inner and inner(4), rng)
+    model = keras.Sequential([keras.Input((4,)), layer])
+    before, state = model.get_weights(), rng.state.numpy()
+    if inner:
+        with pytest.raises(ValueError, match="hands on layers.*initializers="):
+            fresh_weights(model, seed=0)
+    fresh_weights(model, seed=0, initializers={"*": "ones"} if inner else None)
+    np.testing.assert_array_equal(state, rng.state.numpy())
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert np.isfinite(model.predict(np.ones((2, 4)), verbose=0)).all()
