@@ -59,6 +59,16 @@ KNOWN = {
 }
 
 
+# What scripts that train many models vary.
+VARIED = (
+    "method",
+    "regularization",
+    "label_noise",
+    "learning_rate",
+    "weight_decay",
+)
+
+
 def define(output, lists=()):
     """Defines a flag for each field of `Config`, and `--output` and `--folder`.
 

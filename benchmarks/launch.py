@@ -6,7 +6,6 @@ whatever way, nothing is left running.
 """
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -25,12 +24,8 @@ def run(workers, folder):
     port = _free_port()
     environments = {role: _environment(role, i, port) for i, role in enumerate(roles)}
     team = {role: Member(role, environments[role], folder) for role in roles}
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return _look_after(team)
-    except KeyboardInterrupt:
-        print("\nStopped; finished trials are kept. The same command goes on.")
-        return 130
     finally:
         for member in team.values():
             member.end()

@@ -25,15 +25,7 @@ from keras_reinit import results
 from keras_reinit.config import Config
 from keras_reinit.study import default_processes
 
-LISTS = (
-    "method",
-    "regularization",
-    "label_noise",
-    "learning_rate",
-    "weight_decay",
-    "augment",
-    "momentum",
-)
+LISTS = (*shared.VARIED, "augment", "momentum")
 
 
 def define_flags():
@@ -95,21 +87,26 @@ def main(argv):
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        raise SystemExit(_search())
+    except KeyboardInterrupt:
+        print("\nStopped; finished trials are kept. The same command goes on.")
+        raise SystemExit(130) from None
+
+
+def _search():
+    alone = launch.TUNER_ID not in os.environ
+    try:
         folder = results.writable_folder(flags.FLAGS.output)
-        if launch.TUNER_ID not in os.environ and flags.FLAGS.workers > 1:
-            raise SystemExit(launch.run(flags.FLAGS.workers, folder))
+        if alone and flags.FLAGS.workers > 1:
+            return launch.run(flags.FLAGS.workers, folder)
         launch.end_with_parent()
         search = tuner(folder)
     except (ValueError, flags.Error) as error:
         raise app.UsageError(str(error)) from error
-    try:
-        # Of a chief and workers, keras-tuner's own output is for the log.
-        alone = launch.TUNER_ID not in os.environ
-        with contextlib.redirect_stdout(sys.stdout if alone else sys.stderr):
-            search.search()
-    except KeyboardInterrupt:
-        print("\nStopped; finished trials are kept. The same command goes on.")
-        raise SystemExit(130) from None
+    # Of a chief and workers, keras-tuner's own output is for the log.
+    with contextlib.redirect_stdout(sys.stdout if alone else sys.stderr):
+        search.search()
+    return 0
 
 
 if __name__ == "__main__":

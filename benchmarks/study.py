@@ -18,18 +18,10 @@ from absl import app, flags
 from benchmarks import flags as shared
 from keras_reinit import results, study, training
 
-LISTS = (
-    "method",
-    "regularization",
-    "label_noise",
-    "learning_rate",
-    "weight_decay",
-)
-
 
 def define_flags():
     """The shared flags, with lists for what the study varies, and its own."""
-    shared.define("results/study", LISTS)
+    shared.define("results/study", shared.VARIED)
     flags.DEFINE_integer("seeds", 4, "seeds from --seed on", lower_bound=1)
     flags.DEFINE_integer(
         "tuning_seeds", 1, "seeds that hyperparameters are chosen on", lower_bound=1

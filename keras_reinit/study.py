@@ -13,7 +13,6 @@ import time
 
 from keras_reinit import training
 from keras_reinit.config import METHODS, REGULARIZATIONS, Config
-from keras_reinit.provenance import provenance
 from keras_reinit.results import append_row, finished, read_rows
 from keras_reinit.verdict import setting_name
 
@@ -248,12 +247,7 @@ def attempt(config, folder=None):
     try:
         return training.run(config, folder)
     except Exception as error:
-        return {
-            "config": dataclasses.asdict(config),
-            "status": "failed",
-            "reason": f"{type(error).__name__}: {str(error)[:1000]}",
-            **provenance(),
-        }
+        return training.failure(config, error)
 
 
 def _line(config, row):

@@ -99,7 +99,7 @@ class TeacherCache(keras.layers.Layer):
 
     def prepare(self, teacher):
         """Makes room for the outputs of a teacher."""
-        batch = next(iter(self._batches()))
+        batch = next(self._batches())
         n = len(self._prints)
         self._tables = [
             self._table(

@@ -75,6 +75,21 @@ def run(config, folder=None, strategy="none", *, network=None, callbacks=()):
     }
 
 
+def failure(config, error):
+    """The row of a run that failed, which says why.
+
+    Args:
+        config: A `Config`, or `None` where it was that which failed.
+        error: The exception.
+    """
+    return {
+        "config": config and dataclasses.asdict(config),
+        "status": "failed",
+        "reason": f"{type(error).__name__}: {str(error)[:1000]}",
+        **provenance(),
+    }
+
+
 def _strategy(name):
     if name == "mirrored":
         return tf.distribute.MirroredStrategy()

@@ -1,13 +1,12 @@
 """A grid search that survives: its state is its rows."""
 
-import dataclasses
 import pathlib
 import time
 
 import keras
 import keras_tuner
 
-from keras_reinit.provenance import provenance
+from keras_reinit import training
 from keras_reinit.results import append_row, unreadable_lines, writable_folder
 from keras_reinit.tuning.heartbeat import Heartbeat
 from keras_reinit.tuning.oracle import GridOracle
@@ -104,17 +103,12 @@ class GridSearch(keras_tuner.Tuner):
                 return self._failed(hp, error)
 
     def _failed(self, hp, error):
-        row = {
-            "status": "failed",
-            "reason": f"{type(error).__name__}: {str(error)[:1000]}",
-            "hyperparameters": dict(hp.values),
-            **provenance(),
-        }
         try:
-            row["config"] = dataclasses.asdict(self.hypermodel.config(hp))
+            config = self.hypermodel.config(hp)
         except Exception:  # It may be that which failed.
-            row["config"] = None
-        return row
+            config = None
+        row = training.failure(config, error)
+        return {**row, "hyperparameters": dict(hp.values)}
 
     def pre_create_trial(self):
         """Waits a moment where others still run what is left."""

@@ -22,6 +22,7 @@ class Heartbeat:
         self.trial = None
         self._path = _folder(folder) / f"{tuner_id}.json"
         self._ended = threading.Event()
+        self._lock = threading.Lock()
 
     def __enter__(self):
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,8 +44,9 @@ class Heartbeat:
 
     def _write(self):
         new = self._path.with_suffix(f".{os.getpid()}")
-        new.write_text(json.dumps({"trial": self.trial, "time": time.time()}))
-        new.replace(self._path)  # Never half a file.
+        with self._lock:  # The thread writes, too.
+            new.write_text(json.dumps({"trial": self.trial, "time": time.time()}))
+            new.replace(self._path)  # Never half a file.
 
 
 class Watch:

@@ -67,7 +67,7 @@ class HyperModel(keras_tuner.HyperModel):
         self.folder = folder
         self._network = build
 
-    def config(self, hp, **changes):
+    def config(self, hp):
         """The `Config` of a trial."""
         fields = self.space(hp)
         known = {field.name for field in dataclasses.fields(Config)}
@@ -77,7 +77,7 @@ class HyperModel(keras_tuner.HyperModel):
                 f"Received: {fields!r}"
             )
         seed = hp.values.get("seed", self.base.seed)
-        return dataclasses.replace(self.base, **{"seed": seed, **fields, **changes})
+        return dataclasses.replace(self.base, **{"seed": seed, **fields})
 
     def build(self, hp):
         """The network of a trial."""
@@ -144,6 +144,9 @@ def _paths(kwargs):
 def _splits(dataset, train_size, validation_size, folder):
     """The data that a network is made for: their shape and classes are wanted."""
     config = Config(
-        dataset=dataset, train_size=train_size, validation_size=validation_size
+        dataset=dataset,
+        train_size=train_size,
+        validation_size=validation_size,
+        batch_size=1,
     )
-    return training.load(dataclasses.replace(config, batch_size=1), folder)
+    return training.load(config, folder)
