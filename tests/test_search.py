@@ -154,6 +154,14 @@ def test_the_trial_of_a_dead_worker_is_run_again(tmp_path, short_lease):
     assert not chief.tuner_ids and not chief.ongoing_trials
 
 
+def test_signs_of_life_are_whole_though_two_threads_write_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(heartbeat, "BEAT", 1e-4)
+    with heartbeat.Heartbeat(tmp_path, "a") as heart:
+        for i in range(500):
+            heart.runs(f"{i}" * (i % 20 + 1))
+            json.loads((tmp_path / "workers" / "a.json").read_text())
+
+
 def test_a_trial_that_ends_its_workers_is_given_up(tmp_path):
     chief = grid(tmp_path)
     ids = [chief.create_trial("a").trial_id for _ in range(oracle.DEATHS)]
