@@ -1,5 +1,6 @@
 """Checks of single arguments, with one wording for all."""
 
+import inspect
 import numbers
 import operator
 
@@ -51,9 +52,21 @@ def checked_initializers(initializers):
             checked[pattern] = keras.initializers.get(value)
         except ValueError:
             checked[pattern] = None
-        if not callable(checked[pattern]):
+        if not isinstance(pattern, str) or not _draws(checked[pattern]):
             raise ValueError(
-                "`initializers` must have initializers of Keras, their names, or "
-                f"functions like them, as values. Received: {pattern!r}: {value!r}"
+                "`initializers` must have patterns as keys, and as values initializers "
+                "of Keras, their names, or functions of a shape and a `dtype`. "
+                f"Received: {pattern!r}: {value!r}"
             )
     return checked
+
+
+def _draws(initializer):
+    """Whether it can be called as Keras calls an initializer."""
+    try:
+        inspect.signature(initializer).bind((1,), dtype="float32")
+    except TypeError:
+        return False
+    except ValueError:  # A compiled function need not tell its arguments.
+        return True
+    return True

@@ -106,7 +106,7 @@ def _called(initializer, shape, dtype, key):
 def with_new_seeds(initializer, seeds):
     """A copy with new seeds and generators, as are initializers inside of it."""
     if isinstance(initializer, (list, tuple)):
-        return type(initializer)(with_new_seeds(one, seeds) for one in initializer)
+        return like(initializer, [with_new_seeds(one, seeds) for one in initializer])
     if not isinstance(initializer, keras.initializers.Initializer):
         return initializer
     initializer = copy.copy(initializer)
@@ -117,3 +117,9 @@ def with_new_seeds(initializer, seeds):
         else:
             setattr(initializer, name, new(seeds.integers(2**31)))
     return initializer
+
+
+def like(sequence, items):
+    """A list, tuple or named tuple of other items."""
+    named = hasattr(sequence, "_fields")
+    return type(sequence)(*items) if named else type(sequence)(items)

@@ -17,8 +17,10 @@ def fresh_weights(model, seed, event=0, *, initializers=None):
     The same arguments give the same values in every process, whatever was built
     before; no global random state moves. Initializers that are not Keras' are tried:
     one that hides a seed, or draws from a generator that has none (TensorFlow's,
-    PyTorch's, one in a closure), is refused. While they run, other threads that use
-    Python's or NumPy's generator see the seeded one.
+    PyTorch's, one in a closure), is refused, as is a trained table of more than two
+    different numbers, which looks the same: `keras.initializers.Constant` says that it
+    is meant. (One or two different numbers count as meant.) While they run, other
+    threads that use Python's or NumPy's generator see the seeded one.
     float32 weights of Keras' random initializers (normal, uniform, variance scaling)
     also get the same values on every backend, but for layers that have to be rebuilt
     in full, such as an LSTM. Adapted statistics of `keras.layers.Normalization` are

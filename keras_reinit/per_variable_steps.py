@@ -57,17 +57,19 @@ def check_optimizer(optimizer):
 
 
 def new_of_its_kind(optimizer, kind=None):
-    """A new optimizer of the same configuration, but with a learning rate of zero.
+    """A new optimizer of the same configuration, but for a schedule or callable rate.
 
-    So a user's own schedule need not be serializable.
+    In its place stands a number, so a user's own schedule need not be serializable.
     """
-    rate = optimizer._learning_rate
-    object.__setattr__(optimizer, "_learning_rate", 0.0)  # Past Keras' tracking.
+    kind, rate = kind or type(optimizer), optimizer._learning_rate
+    if isinstance(rate, keras.Variable):
+        return kind.from_config(optimizer.get_config())
+    object.__setattr__(optimizer, "_learning_rate", 1e-3)  # Past Keras' tracking.
     try:
         config = optimizer.get_config()
     finally:
         object.__setattr__(optimizer, "_learning_rate", rate)
-    return (kind or type(optimizer)).from_config({**config, "learning_rate": 0.0})
+    return kind.from_config({**config, "learning_rate": 1e-3})
 
 
 class PerVariableSteps:

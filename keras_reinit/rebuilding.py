@@ -10,14 +10,14 @@ import inspect
 import keras
 import numpy as np
 
-from keras_reinit.drawing import is_of_keras, with_new_seeds
+from keras_reinit.drawing import is_of_keras, like, with_new_seeds
 from keras_reinit.sandbox import bit_generator, sandbox
 
 # A layer's arguments of these kinds are compared with those of its twin.
 PLAIN = (bool, int, float, str, np.ndarray, type(None))
 
 
-class CannotRebuild(Exception):
+class CannotRebuild(ValueError):
     """A layer's configuration does not give the same layer again."""
 
 
@@ -169,10 +169,17 @@ def _arguments(kind):
 def _check_argument(name, value, new):
     one, two = keras.tree.flatten(value), keras.tree.flatten(new)
     comparable = all(isinstance(leaf, PLAIN) for leaf in one)
-    if comparable and not (len(one) == len(two) and all(map(np.array_equal, one, two))):
+    if comparable and not (len(one) == len(two) and all(map(_is_same, one, two))):
         raise CannotRebuild(
             f"it has {name}={value!r}, rebuilt {new!r}: `get_config()` lacks it"
         )
+
+
+def _is_same(one, two):
+    try:
+        return np.array_equal(one, two, equal_nan=True)
+    except TypeError:  # Of text, None and so on.
+        return np.array_equal(one, two)
 
 
 def _objects_of(layer):
@@ -200,7 +207,7 @@ def _reseeded(config, seeds, is_random):
     configuration `"seed"` may mean anything.
     """
     if isinstance(config, (list, tuple)):
-        return type(config)(_reseeded(one, seeds, is_random) for one in config)
+        return like(config, [_reseeded(one, seeds, is_random) for one in config])
     if not isinstance(config, dict):
         return with_new_seeds(config, seeds)
     if "class_name" in config:

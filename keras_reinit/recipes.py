@@ -39,7 +39,7 @@ class Recipe:
 
     def draws(self, key):
         """Yields pairs of a variable and a function that draws its fresh value."""
-        values = functools.cache(lambda: rebuilt(self.layer, key))
+        values = functools.cache(lambda: self._rebuilt(key))
         for i, (variable, initializer) in enumerate(self.weights):
             if initializer is None:
                 yield variable, lambda v=variable: values()[id(v)]
@@ -49,6 +49,13 @@ class Recipe:
                     variable,
                     functools.partial(draw, initializer, shape, dtype, (*key, i)),
                 )
+
+    def _rebuilt(self, key):
+        try:
+            return rebuilt(self.layer, key)
+        except CannotRebuild as error:
+            error.add_note(f"while layer {self.layer.name!r} was drawn with {key}")
+            raise
 
 
 def find_recipes(model, initializers=None, needed=None):

@@ -5,6 +5,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from contract import dense_model
 
 from keras_reinit import FullReinit, Stages, per_variable_steps, reset_optimizer
 from keras_reinit.optimizers import STEPLESS, restart_averages
@@ -316,6 +317,31 @@ def test_state_at_other_places_starts_again_too():
     assert any(total.numpy().any() for total in optimizer.sums.values())
     reset_optimizer(optimizer)
     assert not any(total.numpy().any() for total in optimizer.sums.values())
+
+
+class ReadsItsRate(optimizers.SGD):
+    """Takes its rate for a variable, and no rate of zero."""
+
+    def __init__(self, learning_rate=0.1, **kwargs):
+        if learning_rate <= 0:
+            raise ValueError("a rate of zero trains nothing")
+        super().__init__(learning_rate, **kwargs)
+
+    def get_config(self):
+        rate = float(keras.ops.convert_to_numpy(self._learning_rate.value))
+        return {**super().get_config(), "learning_rate": rate}
+
+
+def test_a_rate_is_left_to_the_optimizer_that_has_it():
+    model = dense_model()
+    model.compile(ReadsItsRate(0.5, momentum=0.9), loss="mse")
+    model.fit(np.ones((4, 64)), np.ones((4, 64)), verbose=0)
+    reset_optimizer(model.optimizer)
+    assert int(model.optimizer.iterations) == 0
+    assert float(model.optimizer.learning_rate) == 0.5
+    assert not any(
+        keras.ops.convert_to_numpy(slot).any() for slot in model.optimizer.momentums
+    )
 
 
 class Forgetful(optimizers.SGD):
