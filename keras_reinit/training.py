@@ -9,19 +9,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_reinit import data, models
+from keras_reinit import data
 from keras_reinit.arguments import check_choice
-from keras_reinit.blocks import add_block_normalization, blocks
-from keras_reinit.distillation import BornAgain
-from keras_reinit.fresh import reinitialize
+from keras_reinit.compiled import Compiled, augmentation, num_steps, one_hot
 from keras_reinit.provenance import provenance
-from keras_reinit.student import check_student, network_of
-from keras_reinit.weight_decay import add_weight_decay
 
 STRATEGIES = ("none", "mirrored", "tpu")
 
 
-def run(config, folder=None, strategy="none", *, network=None, callbacks=()):
+def run(
+    config, folder=None, strategy="none", *, network=None, callbacks=(), models=None
+):
     """Trains one model and returns its result row.
 
     Args:
@@ -30,6 +28,8 @@ def run(config, folder=None, strategy="none", *, network=None, callbacks=()):
             that which `config.model` names. Its first weights are drawn anew, by
             seed; it is trained in place.
         callbacks: Further callbacks of `fit`; they must not change the training.
+        models: A `CompiledModels` of this process to take the network from; the row
+            is the same, but for its seconds.
         folder: Where the data set lies, see `keras_reinit.data.load`.
         strategy: One of `STRATEGIES`: one device, all GPUs of this machine
             (`tf.distribute.MirroredStrategy`) or a TPU (`TPUStrategy`; written after
@@ -54,8 +54,13 @@ def run(config, folder=None, strategy="none", *, network=None, callbacks=()):
     keras.utils.set_random_seed(config.seed)
     chosen = _strategy(strategy)
     with chosen.scope():
-        model = _compile(config, splits, build(config, splits, network))
-    history, ends, best = _train(config, splits, model, callbacks)
+        if models is None or network is not None:
+            models, compiled = None, Compiled(config, splits, network)
+        else:
+            compiled = models.take(config, splits)
+    history, ends, best = _train(config, splits, compiled.model, callbacks)
+    if models is not None:
+        models.give_back(config, splits, compiled)
     return {
         "config": dataclasses.asdict(config),
         "status": "ok",
@@ -64,9 +69,9 @@ def run(config, folder=None, strategy="none", *, network=None, callbacks=()):
         "stages": ends,
         "history": history,
         "train_examples": len(splits.train[1]),
-        "steps_per_epoch": _steps(config, splits),
+        "steps_per_epoch": num_steps(config, splits),
         "total_epochs": config.schedule.total,
-        "parameters": int(network_of(model).count_params()),
+        "parameters": int(compiled.parameters),
         "strategy": strategy,
         "replicas": chosen.num_replicas_in_sync,
         "seconds": round(time.time() - began, 2),
@@ -100,29 +105,6 @@ def _strategy(name):
     return tf.distribute.get_strategy()
 
 
-def network_for(config, splits):
-    """Builds the reference network that a config names, for some data."""
-    width = {} if config.width is None else {"width": config.width}
-    shape = splits.train[0].shape[1:]
-    return models.MODELS[config.model](shape, splits.num_classes, **width)
-
-
-def build(config, splits, network=None):
-    """Builds the uncompiled model of a run, with its first weights drawn by seed."""
-    model = network_for(config, splits) if network is None else network
-    check_student(model, from_logits=True)
-    # Before any block normalization is added: all methods begin at the same weights.
-    reinitialize(model, seed=config.seed)
-    if config.method.startswith("layerwise"):
-        count = config.num_blocks or min(config.stages, len(blocks(model)))
-        model = add_block_normalization(model, count)
-    if "W" in config.regularization and config.weight_decay_mode == "l2":
-        add_weight_decay(model, config.weight_decay)
-    if config.distills:
-        return BornAgain(model, config.distillation_weight, config.temperature)
-    return model
-
-
 def load(config, folder=None):
     """Loads the data of a run, with its noise.
 
@@ -149,43 +131,16 @@ def load(config, folder=None):
     )
 
 
-def _steps(config, splits):
-    """Steps an epoch: whole batches only."""
-    return len(splits.train[1]) // config.batch_size
-
-
-def _compile(config, splits, model):
-    steps = _steps(config, splits)
-    one_hot = _one_hot(config, splits) is not None
-    # Unlike the loss, the metric is without penalties and smoothing.
-    if one_hot:
-        loss = keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=config.label_smoothing
-        )
-        cross_entropy = keras.metrics.CategoricalCrossentropy
-    else:
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        cross_entropy = keras.metrics.SparseCategoricalCrossentropy
-    model.compile(
-        optimizer=_optimizer(config, steps),
-        loss=loss,
-        metrics=["accuracy", cross_entropy("cross_entropy", from_logits=True)],
-        # The whole epoch in one call, where it is short: no Python between steps.
-        steps_per_execution=steps if steps <= 32 else 1,
-    )
-    return model
-
-
 def _train(config, splits, model, callbacks):
-    steps = _steps(config, splits)
+    steps = num_steps(config, splits)
     standardize = data.Standardize.fit(splits.train[0])
-    classes = _one_hot(config, splits)
+    classes = one_hot(config, splits)
     stream = data.train_dataset(
         *splits.train,
         config.batch_size,
         seed=config.seed,
         standardize=standardize,
-        augment=_augmentation(config, splits),
+        augment=augmentation(config, splits),
         num_classes=classes,
     )
     evaluations = {
@@ -256,16 +211,6 @@ def _evaluate(model, evaluations):
     return metrics
 
 
-def _augmentation(config, splits):
-    return config.augmentation(splits.train[0].shape[1], splits.flip)
-
-
-def _one_hot(config, splits):
-    """The number of classes where labels have to be vectors, else `None`."""
-    mixes = any(one.mixes_labels for one in _augmentation(config, splits))
-    return splits.num_classes if mixes or config.label_smoothing else None
-
-
 def _parts(splits):
     """What is evaluated, by name: the wrongly labelled training examples, too."""
     parts = {name: getattr(splits, name) for name in ("train", "validation", "test")}
@@ -275,21 +220,3 @@ def _parts(splits):
         if len(flipped):
             parts["flipped"] = images[flipped], labels[flipped]
     return parts
-
-
-def _optimizer(config, steps):
-    standard = config.method == "standard"
-    epochs = config.epochs if standard else config.schedule.stage_epochs
-    rate = config.learning_rate
-    if "C" in config.regularization:
-        # It spans the longest stage, so that the last one ends at zero.
-        # A fresh optimizer counts from 0 again; one that is kept needs the restarts.
-        rate = keras.optimizers.schedules.CosineDecayRestarts(
-            rate, first_decay_steps=epochs * steps, t_mul=1.0
-        )
-    decoupled = "W" in config.regularization and config.weight_decay_mode != "l2"
-    return keras.optimizers.SGD(
-        rate,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay if decoupled else None,
-    )

@@ -26,6 +26,7 @@ FLOORS = (
     ("methods", "models", "distillation", "plots"),
     ("generations",),
     ("config", "report"),
+    ("compiled",),
     ("training",),
     ("study", "tuning"),
 )

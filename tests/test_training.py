@@ -3,7 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from keras_reinit import BornAgain, data, fresh_weights, training
+from keras_reinit import BornAgain, compiled, data, fresh_weights, training
+from keras_reinit.compiled import Compiled, num_steps, optimizer
 from keras_reinit.config import AUGMENTATIONS, METHODS, NOISES, Config
 
 SHORT = {"train_size": 100, "epochs": 4, "stages": 2, "batch_size": 32, "width": 4}
@@ -47,8 +48,8 @@ def test_methods_with_one_seed_are_pairs_until_the_first_event():
 
 def test_first_weights_are_drawn_by_seed_for_every_method():
     splits = data.load("digits", train_size=100)
-    plain = training.build(Config(**SHORT), splits)
-    taught = training.build(Config(method="born_again", **SHORT), splits)
+    plain = Compiled(Config(**SHORT), splits).model
+    taught = Compiled(Config(method="born_again", **SHORT), splits).model
     assert isinstance(taught, BornAgain)
     for a, b, c in zip(
         plain.get_weights(),
@@ -71,25 +72,24 @@ def test_first_weights_are_drawn_by_seed_for_every_method():
 )
 def test_regularization_letters(change, l2, decoupled, cosine):
     config = Config(**change)
-    model = training.build(config, data.load("digits"))
+    splits = data.load("digits")
+    model = Compiled(config, splits).model
     assert bool(model.losses) == l2
-    optimizer = training._optimizer(config, steps=9)
-    assert optimizer.weight_decay == decoupled
-    optimizer.build(model.trainable_variables)
+    assert model.optimizer.weight_decay == decoupled
+    model.optimizer.build(model.trainable_variables)
     rates = []
-    for iteration in (0, 899):
-        optimizer.iterations.assign(iteration)
-        rates.append(float(optimizer.learning_rate))
+    for iteration in (0, 100 * num_steps(config, splits) - 1):
+        model.optimizer.iterations.assign(iteration)
+        rates.append(float(model.optimizer.learning_rate))
     assert rates[0] == pytest.approx(0.1)
     assert (rates[1] < 1e-4) == cosine
 
 
 def test_cosine_annealing_spans_one_stage():
     config = Config(method="shrink_perturb", regularization="C", epochs=10, stages=5)
-    optimizer = training._optimizer(config, steps=9)
+    rate = optimizer(config, steps=9)._learning_rate
     for iteration, share in ((0, 1.0), (9, 0.5), (18, 1.0)):
-        rate = optimizer._learning_rate(iteration)
-        assert float(rate) == pytest.approx(0.1 * share, rel=1e-3)
+        assert float(rate(iteration)) == pytest.approx(0.1 * share, rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,8 @@ def test_smoothing_and_vectors_change_nothing_at_zero():
     config = Config(**SHORT)
     sparse = training.run(config)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "_one_hot", lambda config, splits: splits.num_classes)
+        for module in (compiled, training):
+            patch.setattr(module, "one_hot", lambda config, splits: splits.num_classes)
         vectors = training.run(config)
     for name, value in sparse["final"].items():
         assert vectors["final"][name] == pytest.approx(value, rel=1e-3), name

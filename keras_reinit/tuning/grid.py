@@ -3,7 +3,6 @@
 import pathlib
 import time
 
-import keras
 import keras_tuner
 
 from keras_reinit import training
@@ -93,11 +92,11 @@ class GridSearch(keras_tuner.Tuner):
 
     def _tried(self, hp):
         for left in reversed(range(TRIES)):
-            keras.utils.clear_session()
             try:
-                row = self.hypermodel.run(hp, self.hypermodel.build(hp))
+                row = self.hypermodel.run(hp)
                 return {**row, "metrics": self.hypermodel.metrics(row)}
             except Exception as error:
+                self.hypermodel.forget()
                 if left and _is_out_of_memory(error):
                     continue
                 return self._failed(hp, error)

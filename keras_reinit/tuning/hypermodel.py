@@ -9,6 +9,7 @@ import keras_tuner
 
 from keras_reinit import training
 from keras_reinit.arguments import check_choice
+from keras_reinit.compiled import CompiledModels, network_for
 from keras_reinit.config import Config
 from keras_reinit.results import append_row
 
@@ -66,6 +67,7 @@ class HyperModel(keras_tuner.HyperModel):
         self.rows = rows and pathlib.Path(rows)
         self.folder = folder
         self._network = build
+        self._models = CompiledModels()
 
     def config(self, hp):
         """The `Config` of a trial."""
@@ -85,7 +87,7 @@ class HyperModel(keras_tuner.HyperModel):
         if self._network is not None:
             return self._network(hp)
         data = config.dataset, config.train_size, config.validation_size, self.folder
-        return training.network_for(config, _splits(*data))
+        return network_for(config, _splits(*data))
 
     def fit(self, hp, model, *args, **kwargs):
         """Trains a network; returns the metrics of the chosen epoch.
@@ -98,16 +100,22 @@ class HyperModel(keras_tuner.HyperModel):
             append_row(self.rows, row)
         return self.metrics(row)
 
-    def run(self, hp, model, epochs=None, save=()):
+    def run(self, hp, model=None, epochs=None, save=()):
         """Trains a network and returns its result row, with all `hyperparameters`.
 
         Args:
             hp: A `keras_tuner.HyperParameters`.
-            model: What `build` returned.
+            model: What `build` returned. By default it is called where there is a
+                `build` of the user's; else the network of an earlier trial is trained
+                again, if one fits: building and tracing take longer than a small
+                network's training.
             epochs: Integer, a budget in place of the config's.
             save: Paths for the network's weights of the chosen epoch.
         """
         config = self.config(hp)
+        if model is None and self._network is not None:
+            self.forget()
+            model = self.build(hp)
         if epochs is not None:
             stages = min(config.stages, epochs)
             config = dataclasses.replace(config, epochs=epochs, stages=stages)
@@ -121,11 +129,18 @@ class HyperModel(keras_tuner.HyperModel):
             config,
             self.folder,
             network=model,
+            models=self._models,
             callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=save_weights)],
         )
         if self.epoch == "best":  # A run ends with the weights of that epoch.
             save_weights(last)
-        return {**row, "hyperparameters": dict(hp.values), "network": model.name}
+        name = config.model if model is None else model.name
+        return {**row, "hyperparameters": dict(hp.values), "network": name}
+
+    def forget(self):
+        """Gives up the networks of earlier trials, and their memory."""
+        self._models = CompiledModels()
+        keras.utils.clear_session()
 
     def metrics(self, row):
         """What the tuner is told of a row: training and validation, not test."""

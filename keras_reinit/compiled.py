@@ -1,0 +1,213 @@
+"""The compiled model of a run, from its config; and models that many runs share."""
+
+import dataclasses
+
+import keras
+
+from keras_reinit import models
+from keras_reinit.blocks import add_block_normalization, blocks
+from keras_reinit.distillation import BornAgain
+from keras_reinit.fresh import fresh_draws
+from keras_reinit.optimizers import reset_optimizer
+from keras_reinit.recipes import find_recipes
+from keras_reinit.student import check_student, network_of
+from keras_reinit.weight_decay import WeightDecay, add_weight_decay
+
+# What of a config changes values of a training, but no operation of its graph.
+VALUES = (
+    "method", "learning_rate", "weight_decay", "shrink", "perturb", "optimizer_state",
+    "label_noise", "noise", "noisy_validation", "seed",
+)  # fmt: skip
+
+
+class Compiled:
+    """A compiled model with its first weights, which can be given to it again.
+
+    Args:
+        config: A `Config`.
+        splits: The data of the run, of `keras_reinit.training.load`.
+        network: See `keras_reinit.training.run`.
+
+    Attributes:
+        model: The compiled `keras.Model`.
+        network: The network inside of it that is trained.
+    """
+
+    def __init__(self, config, splits, network=None):
+        self.network = network_for(config, splits) if network is None else network
+        check_student(self.network, from_logits=True)
+        self._recipes = find_recipes(self.network)
+        self._draw(config)  # All methods begin at the same weights, so it comes first.
+        self.model = wrapped(config, self.network)
+        self._penalty = _penalty(self.model)
+        _compile(config, splits, self.model)
+        own = {id(v) for v in self.network.weights}
+        others = [v for v in self.model.variables if id(v) not in own]
+        self._others = [(v, keras.ops.convert_to_numpy(v)) for v in others]
+
+    @property
+    def parameters(self):
+        """The number of the network's weights."""
+        return network_of(self.model).count_params()
+
+    def start_again(self, config):
+        """Makes it what is built for another config of the same `graph`."""
+        self._draw(config)
+        for variable, first in self._others:
+            variable.assign(first)
+        optimizer = self.model.optimizer
+        reset_optimizer(optimizer)
+        if _anneals(config):
+            optimizer._learning_rate.initial_learning_rate.assign(config.learning_rate)
+        else:
+            optimizer.learning_rate = config.learning_rate
+        if self._penalty:
+            self._penalty.l2.assign(config.weight_decay / 2)
+
+    def _draw(self, config):
+        for variable, draw in fresh_draws(self._recipes, config.seed):
+            variable.assign(draw())
+
+
+class CompiledModels:
+    """Compiled models to be trained by one run after another, in one process.
+
+    A small network takes longer to be built and traced than to be trained. A run that
+    fails does not give its model back: the next one has a new one.
+
+    Args:
+        limit: Integer, how many are kept. Those that were used last are.
+    """
+
+    def __init__(self, limit=8):
+        self._limit = limit
+        self._kept = {}
+
+    def take(self, config, splits):
+        """Returns a `Compiled` as a newly built one."""
+        known = self._kept.pop(graph(config, splits), None)
+        # A compiled step of JAX would keep the first learning rate.
+        if known is None or keras.backend.backend() == "jax":
+            return Compiled(config, splits)
+        known.start_again(config)
+        return known
+
+    def give_back(self, config, splits, compiled):
+        """Keeps a model for a later run."""
+        self._kept[graph(config, splits)] = compiled
+        while len(self._kept) > self._limit:
+            del self._kept[next(iter(self._kept))]
+
+
+def graph(config, splits):
+    """All that decides the operations of a training step, as a hashable value."""
+    fields = dataclasses.asdict(config)
+    for name in VALUES:
+        del fields[name]
+    return (
+        tuple(sorted(fields.items())),
+        splits.train[0].shape,
+        splits.num_classes,
+        config.method.startswith("layerwise"),
+        config.distills,
+        _span(config) if _anneals(config) else None,
+        bool(config.weight_decay) if _is_l2(config) else config.weight_decay,
+    )
+
+
+def network_for(config, splits):
+    """Builds the reference network that a config names, for some data."""
+    width = {} if config.width is None else {"width": config.width}
+    shape = splits.train[0].shape[1:]
+    return models.MODELS[config.model](shape, splits.num_classes, **width)
+
+
+def wrapped(config, network):
+    """The uncompiled model of a run: a network and what its method needs."""
+    model = network
+    if config.method.startswith("layerwise"):
+        count = config.num_blocks or min(config.stages, len(blocks(model)))
+        model = add_block_normalization(model, count)
+    if _is_l2(config):
+        add_weight_decay(model, config.weight_decay)
+    if config.distills:
+        return BornAgain(model, config.distillation_weight, config.temperature)
+    return model
+
+
+def num_steps(config, splits):
+    """Steps an epoch: whole batches only."""
+    return len(splits.train[1]) // config.batch_size
+
+
+def augmentation(config, splits):
+    """The augmentations of a run, for its images."""
+    return config.augmentation(splits.train[0].shape[1], splits.flip)
+
+
+def one_hot(config, splits):
+    """The number of classes where labels have to be vectors, else `None`."""
+    mixes = any(one.mixes_labels for one in augmentation(config, splits))
+    return splits.num_classes if mixes or config.label_smoothing else None
+
+
+def _compile(config, splits, model):
+    steps = num_steps(config, splits)
+    # Unlike the loss, the metric is without penalties and smoothing.
+    if one_hot(config, splits) is not None:
+        loss = keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=config.label_smoothing
+        )
+        cross_entropy = keras.metrics.CategoricalCrossentropy
+    else:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        cross_entropy = keras.metrics.SparseCategoricalCrossentropy
+    model.compile(
+        optimizer=optimizer(config, steps),
+        loss=loss,
+        metrics=["accuracy", cross_entropy("cross_entropy", from_logits=True)],
+        # The whole epoch in one call, where it is short: no Python between steps.
+        steps_per_execution=steps if steps <= 32 else 1,
+    )
+
+
+def optimizer(config, steps):
+    """The optimizer of a run of so many steps an epoch."""
+    rate = config.learning_rate
+    if _anneals(config):
+        # It spans the longest stage, so that the last one ends at zero.
+        # A fresh optimizer counts from 0 again; one that is kept needs the restarts.
+        rate = keras.optimizers.schedules.CosineDecayRestarts(
+            keras.Variable(rate, trainable=False, name="peak"),  # Next run, another.
+            first_decay_steps=_span(config) * steps,
+            t_mul=1.0,
+        )
+    decoupled = "W" in config.regularization and not _is_l2(config)
+    return keras.optimizers.SGD(
+        rate,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay if decoupled else None,
+    )
+
+
+def _anneals(config):
+    return "C" in config.regularization
+
+
+def _span(config):
+    standard = config.method == "standard"
+    return config.epochs if standard else config.schedule.stage_epochs
+
+
+def _is_l2(config):
+    return "W" in config.regularization and config.weight_decay_mode == "l2"
+
+
+def _penalty(model):
+    """The one penalty of all weights, with a factor that can be changed; or None."""
+    for variable in model.trainable_variables:
+        penalty = variable.regularizer
+        if isinstance(penalty, WeightDecay):
+            penalty.l2 = keras.Variable(penalty.l2, trainable=False, name="factor")
+            return penalty
+    return None
