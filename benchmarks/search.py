@@ -21,7 +21,7 @@ from absl import app, flags
 
 from benchmarks import flags as shared
 from benchmarks import launch
-from keras_reinit import results
+from keras_reinit import results, sensitivity
 from keras_reinit.config import Config
 from keras_reinit.study import default_processes
 
@@ -98,7 +98,9 @@ def _search():
     try:
         folder = results.writable_folder(flags.FLAGS.output)
         if alone and flags.FLAGS.workers > 1:
-            return launch.run(flags.FLAGS.workers, folder)
+            code = launch.run(flags.FLAGS.workers, folder)
+            _summarize(folder)
+            return code
         launch.end_with_parent()
         search = tuner(folder)
     except (ValueError, flags.Error) as error:
@@ -106,7 +108,16 @@ def _search():
     # Of a chief and workers, keras-tuner's own output is for the log.
     with contextlib.redirect_stdout(sys.stdout if alone else sys.stderr):
         search.search()
+    if alone:
+        _summarize(folder)
     return 0
+
+
+def _summarize(folder):
+    """Where learning rate and weight decay were searched over: how much they matter."""
+    written = sensitivity.write(results.read_rows(folder / "rows.jsonl"), folder)
+    if written:
+        print(f"\n{written[0].read_text()}\n{', '.join(map(str, written))}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 Takes seconds. A table stands between `<!-- rows: FOLDER -->` and `<!-- end -->`,
 where FOLDER/rows.jsonl are the rows of one study; with `event`, `input` or
 `distillation` in place of `rows` (and after `end`, too), those of that part of
-`benchmarks.speed`, of which the last (for each number of cores) counts.
+`benchmarks.speed`, of which the last (for each number of cores) counts; with
+`sensitivity`, those of a search.
 """
 
 import pathlib
@@ -13,12 +14,13 @@ import re
 
 from absl import app
 
-from keras_reinit import report, results, study
+from keras_reinit import report, results, sensitivity, study
 
 ROOT = pathlib.Path(__file__).parent.parent
 MARKED = re.compile(r"(<!-- rows: (\S+) -->\n).*?(<!-- end -->)", re.S)
-SPEED = re.compile(
-    r"(<!-- (event|input|distillation): (\S+) -->\n).*?(<!-- end \2 -->)", re.S
+OTHER = re.compile(
+    r"(<!-- (event|input|distillation|sensitivity): (\S+) -->\n).*?(<!-- end \2 -->)",
+    re.S,
 )
 
 
@@ -32,7 +34,7 @@ def updated(text):
         rows = results.read_rows(ROOT / match[3] / "rows.jsonl")
         return f"{match[1]}\n{TABLES[match[2]](rows)}\n\n{match[4]}"
 
-    return SPEED.sub(speed, MARKED.sub(table, text))
+    return OTHER.sub(speed, MARKED.sub(table, text))
 
 
 def input_table(rows):
@@ -101,7 +103,13 @@ def distillation_table(rows):
     return "\n".join(lines)
 
 
+def sensitivity_table(rows):
+    """How much of the grid of learning rate and weight decay is near the best."""
+    return sensitivity.markdown(sensitivity.sensitivities(rows))
+
+
 TABLES = {
+    "sensitivity": sensitivity_table,
     "event": event_table,
     "input": input_table,
     "distillation": distillation_table,
@@ -119,6 +127,10 @@ def main(argv):
     text = readme.read_text(encoding="utf-8")
     for _, folder, _ in MARKED.findall(text):
         report.write(compared(folder), ROOT / folder)
+    for _, kind, folder, _ in OTHER.findall(text):
+        if kind == "sensitivity":
+            rows = results.read_rows(ROOT / folder / "rows.jsonl")
+            sensitivity.write(rows, ROOT / folder)
     readme.write_text(updated(text), encoding="utf-8")
 
 

@@ -47,6 +47,50 @@ def verdict_figure(cells, curves, stages):
     return figure
 
 
+def sensitivity_figure(found):
+    """Draws accuracy over learning rate and weight decay, a heat map a method.
+
+    Args:
+        found: List of `sensitivity.Sensitivity`.
+
+    Returns:
+        A matplotlib figure: a row for each setting, one scale of colors for all.
+    """
+    settings = list(dict.fromkeys(one.setting for one in found))
+    methods = list(dict.fromkeys(one.method for one in found))
+    figure, axes = plt.subplots(
+        len(settings),
+        len(methods),
+        figsize=(3.0 * len(methods) + 0.8, 2.9 * len(settings) + 0.3),
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    low = min(np.nanmin(one.accuracy) for one in found)
+    high = max(np.nanmax(one.accuracy) for one in found)
+    for one in found:
+        axis = axes[settings.index(one.setting), methods.index(one.method)]
+        axis.axis("on")
+        image = axis.imshow(one.accuracy, "viridis", vmin=low, vmax=high)
+        _label_cells(axis, one, (low + high) / 2)
+        within = f"{one.share.mean:.0%} of cells near the best"
+        axis.set_title(f"{one.method}, {one.setting}\n{within}", fontsize=9)
+    figure.colorbar(image, ax=axes, label="test accuracy", shrink=0.8)
+    return figure
+
+
+def _label_cells(axis, one, middle):
+    axis.set_xticks(range(len(one.weight_decays)), one.weight_decays, fontsize=7)
+    axis.set_yticks(range(len(one.learning_rates)), one.learning_rates, fontsize=7)
+    axis.set_xlabel("weight decay", fontsize=8)
+    axis.set_ylabel("learning rate", fontsize=8)
+    for (row, column), value in np.ndenumerate(one.accuracy):
+        text = "failed" if np.isnan(value) else f"{100 * value:.1f}"
+        color = "white" if value < middle else "black"
+        axis.text(column, row, text, ha="center", va="center", fontsize=6, color=color)
+
+
 def image_figure(columns, titles):
     """Draws images side by side, each with its title.
 

@@ -24,7 +24,7 @@ FLOORS = (
     ("callback",),
     ("planning",),
     ("methods", "models", "distillation", "plots"),
-    ("generations",),
+    ("generations", "sensitivity"),
     ("config", "report"),
     ("compiled",),
     ("training",),

@@ -1,0 +1,184 @@
+"""Sensitivity: accuracy over learning rate × weight decay, for each method.
+
+Zaidi et al. (2022), Figure 3: beside well-tuned regularization, re-initialization adds
+little accuracy, but the choice of learning rate and weight decay matters less.
+"""
+
+import collections
+import dataclasses
+
+import numpy as np
+
+from keras_reinit import plots
+from keras_reinit.results import Interval, paired_difference, verdict
+from keras_reinit.verdict import setting_name
+
+AXES = ("learning_rate", "weight_decay")
+# A cell counts as good if its accuracy is lower than the best by no more.
+WITHIN = 0.01
+RULE = (
+    "*Share within x* is the part of the grid whose test accuracy is lower than that "
+    "of the method's own best cell by at most x: for each seed by itself, then mean "
+    "and 95% interval (Student's t) over seeds. A failed training counts as outside. "
+    "The difference is paired with standard training, seed by seed. *Spread* is the "
+    "standard deviation over the cells of mean accuracies."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sensitivity:
+    """One method over the grid, in one setting. Accuracies are in [0, 1].
+
+    Attributes:
+        setting: String, such as `"DCW"`.
+        method: String.
+        learning_rates, weight_decays: Tuples, the axes of the grid.
+        accuracy: Array (learning rates, weight decays) of mean test accuracies after
+            the last epoch; NaN where all trainings failed.
+        share: `Interval` over seeds of the share of the grid near its best.
+        difference: `Interval` of the paired differences of it to standard training,
+            or `None`.
+    """
+
+    setting: str
+    method: str
+    learning_rates: tuple
+    weight_decays: tuple
+    accuracy: np.ndarray
+    share: Interval
+    difference: Interval | None
+
+
+def sensitivities(rows, within=WITHIN):
+    """Returns a list of `Sensitivity`, of all methods that have a whole grid.
+
+    Args:
+        rows: Rows of `training.run` that differ in learning rate, weight decay,
+            method, setting and seed only. A seed counts for a method where it has
+            rows, failed ones included, for the whole grid.
+        within: Float >= 0, how much below the best still counts.
+
+    Example:
+
+    >>> config = {"regularization": "W", "label_noise": 0.0, "method": "standard",
+    ...           "weight_decay": 0.1, "seed": 0}
+    >>> rows = [
+    ...     {"status": "ok", "final": {"test_accuracy": accuracy},
+    ...      "config": {**config, "learning_rate": rate}}
+    ...     for rate, accuracy in ((0.01, 0.9), (0.1, 0.895), (1.0, 0.5))]
+    >>> round(sensitivities(rows)[0].share.mean, 2)
+    0.67
+    """
+    by_setting = collections.defaultdict(list)
+    for row in rows:
+        if row["config"] is not None:
+            by_setting[setting_name(row["config"])].append(row)
+    return [
+        one
+        for setting, some in by_setting.items()
+        for one in _of_setting(setting, some, within)
+    ]
+
+
+def markdown(found, within=WITHIN):
+    """The numbers as a Markdown table.
+
+    Args:
+        found: Of `sensitivities`.
+        within: As given to it.
+    """
+    header = (
+        "Setting", "Method", "Best cell", "Spread", f"Share within {within}", "n",
+        "Difference to standard", "Verdict",
+    )  # fmt: skip
+    table = [header, ["---"] * len(header), *map(_line, found)]
+    return "\n".join([f"| {' | '.join(line)} |" for line in table] + ["", RULE])
+
+
+def write(rows, folder, within=WITHIN):
+    """Writes `sensitivity.md` and `.png` into a folder, if there is a whole grid.
+
+    Returns:
+        List of the paths that were written.
+    """
+    found = sensitivities(rows, within)
+    if not found:
+        return []
+    (folder / "sensitivity.md").write_text(
+        f"{markdown(found, within)}\n", encoding="utf-8"
+    )
+    figure = plots.sensitivity_figure(found)
+    figure.savefig(folder / "sensitivity.png", dpi=120, metadata={"Software": None})
+    plots.plt.close(figure)
+    return [folder / "sensitivity.md", folder / "sensitivity.png"]
+
+
+def _of_setting(setting, rows, within):
+    axes = [sorted({row["config"][name] for row in rows}) for name in AXES]
+    if min(map(len, axes)) == 0 or len(axes[0]) * len(axes[1]) < 2:
+        return
+    grids = collections.defaultdict(dict)
+    for row in rows:
+        config, ok = row["config"], row["status"] == "ok"
+        shape = [len(axis) for axis in axes]
+        grid, seen = grids[config["method"]].setdefault(
+            config["seed"], (np.full(shape, np.nan), np.zeros(shape, bool))
+        )
+        place = tuple(
+            axis.index(config[name]) for axis, name in zip(axes, AXES, strict=True)
+        )
+        seen[place] = True
+        if ok:
+            grid[place] = row["final"]["test_accuracy"]
+    whole = {
+        method: {s: grid for s, (grid, seen) in by_seed.items() if seen.all()}
+        for method, by_seed in grids.items()
+    }
+    shares = {
+        method: {seed: _share(grid, within) for seed, grid in by_seed.items()}
+        for method, by_seed in whole.items()
+    }
+    for method, by_seed in whole.items():
+        if by_seed:
+            yield Sensitivity(
+                setting, method, *map(tuple, axes),
+                accuracy=_mean(list(by_seed.values())),
+                share=Interval.of(list(shares[method].values())),
+                difference=None
+                if method == "standard"
+                else paired_difference(shares[method], shares.get("standard", {})),
+            )  # fmt: skip
+
+
+def _share(grid, within):
+    """The share of cells near the best; of none if all have failed."""
+    best = np.nanmax(grid, initial=0.0)
+    return float(np.mean(grid >= best - within))  # NaN is not.
+
+
+def _mean(grids):
+    """Mean over seeds of what there is."""
+    grids = np.stack(grids)
+    counts = np.sum(~np.isnan(grids), axis=0)
+    sums = np.nansum(grids, axis=0)
+    return np.where(counts, sums / np.maximum(counts, 1), np.nan)
+
+
+def _line(one):
+    difference = one.difference
+    paired = (
+        ""
+        if difference is None
+        else f"{difference.mean:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]"
+    )
+    # What is less sensitive is better, so the words fit.
+    return (
+        one.setting,
+        one.method,
+        f"{np.nanmax(one.accuracy):.3f}",
+        f"{np.nanstd(one.accuracy):.3f}",
+        f"{one.share.mean:.2f} ± {one.share.half_width:.2f}",
+        str(one.share.n),
+        paired,
+        verdict(difference),
+    )
