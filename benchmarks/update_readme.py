@@ -30,11 +30,11 @@ def updated(text):
     def table(match):
         return f"{match[1]}\n{report.markdown(compared(match[2]))}\n\n{match[3]}"
 
-    def speed(match):
+    def other(match):
         rows = results.read_rows(ROOT / match[3] / "rows.jsonl")
         return f"{match[1]}\n{TABLES[match[2]](rows)}\n\n{match[4]}"
 
-    return OTHER.sub(speed, MARKED.sub(table, text))
+    return OTHER.sub(other, MARKED.sub(table, text))
 
 
 def input_table(rows):

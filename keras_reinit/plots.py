@@ -67,8 +67,8 @@ def sensitivity_figure(found):
     )
     for axis in axes.flat:
         axis.axis("off")
-    low = min(np.nanmin(one.accuracy) for one in found)
-    high = max(np.nanmax(one.accuracy) for one in found)
+    every = np.concatenate([one.accuracy.ravel() for one in found])
+    low, high = np.nanmin(every), np.nanmax(every)
     for one in found:
         axis = axes[settings.index(one.setting), methods.index(one.method)]
         axis.axis("on")

@@ -6,10 +6,10 @@ little accuracy, but the choice of learning rate and weight decay matters less.
 
 import collections
 import dataclasses
+import itertools
 
 import numpy as np
 
-from keras_reinit import plots
 from keras_reinit.results import Interval, paired_difference, verdict
 from keras_reinit.verdict import setting_name
 
@@ -101,6 +101,8 @@ def write(rows, folder, within=WITHIN):
     Returns:
         List of the paths that were written.
     """
+    from keras_reinit import plots  # Not every search draws.
+
     found = sensitivities(rows, within)
     if not found:
         return []
@@ -115,38 +117,36 @@ def write(rows, folder, within=WITHIN):
 
 def _of_setting(setting, rows, within):
     axes = [sorted({row["config"][name] for row in rows}) for name in AXES]
-    if min(map(len, axes)) == 0 or len(axes[0]) * len(axes[1]) < 2:
+    places = list(itertools.product(*axes))
+    if len(places) < 2:
         return
-    grids = collections.defaultdict(dict)
+    known = collections.defaultdict(lambda: collections.defaultdict(dict))
     for row in rows:
         config, ok = row["config"], row["status"] == "ok"
-        shape = [len(axis) for axis in axes]
-        grid, seen = grids[config["method"]].setdefault(
-            config["seed"], (np.full(shape, np.nan), np.zeros(shape, bool))
-        )
-        place = tuple(
-            axis.index(config[name]) for axis, name in zip(axes, AXES, strict=True)
-        )
-        seen[place] = True
-        if ok:
-            grid[place] = row["final"]["test_accuracy"]
-    whole = {
-        method: {s: grid for s, (grid, seen) in by_seed.items() if seen.all()}
-        for method, by_seed in grids.items()
+        accuracy = row["final"]["test_accuracy"] if ok else np.nan
+        place = tuple(config[name] for name in AXES)
+        known[config["method"]][config["seed"]][place] = accuracy
+    grids = {
+        method: {
+            seed: np.reshape([cells[one] for one in places], [*map(len, axes)])
+            for seed, cells in by_seed.items()
+            if len(cells) == len(places)
+        }
+        for method, by_seed in known.items()
     }
     shares = {
         method: {seed: _share(grid, within) for seed, grid in by_seed.items()}
-        for method, by_seed in whole.items()
+        for method, by_seed in grids.items()
     }
-    for method, by_seed in whole.items():
+    for method, by_seed in grids.items():
         if by_seed:
+            is_standard = method == "standard"
+            baseline = {} if is_standard else shares.get("standard", {})
             yield Sensitivity(
                 setting, method, *map(tuple, axes),
                 accuracy=_mean(list(by_seed.values())),
                 share=Interval.of(list(shares[method].values())),
-                difference=None
-                if method == "standard"
-                else paired_difference(shares[method], shares.get("standard", {})),
+                difference=paired_difference(shares[method], baseline),
             )  # fmt: skip
 
 
@@ -158,10 +158,7 @@ def _share(grid, within):
 
 def _mean(grids):
     """Mean over seeds of what there is."""
-    grids = np.stack(grids)
-    counts = np.sum(~np.isnan(grids), axis=0)
-    sums = np.nansum(grids, axis=0)
-    return np.where(counts, sums / np.maximum(counts, 1), np.nan)
+    return np.ma.masked_invalid(grids).mean(axis=0).filled(np.nan)
 
 
 def _line(one):

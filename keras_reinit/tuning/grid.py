@@ -91,15 +91,16 @@ class GridSearch(keras_tuner.Tuner):
         return row["metrics"]
 
     def _tried(self, hp):
-        for left in reversed(range(TRIES)):
+        for _ in range(TRIES):
             try:
                 row = self.hypermodel.run(hp)
                 return {**row, "metrics": self.hypermodel.metrics(row)}
             except Exception as error:
+                failed = self._failed(hp, error)
+                if not _is_out_of_memory(error):
+                    break  # Other trials' compiled models are as good as before.
                 self.hypermodel.forget()
-                if left and _is_out_of_memory(error):
-                    continue
-                return self._failed(hp, error)
+        return failed
 
     def _failed(self, hp, error):
         try:
