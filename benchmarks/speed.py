@@ -1,12 +1,13 @@
-"""Times our way and the plain ways side by side: of an event, the input, or a teacher.
+"""Times ours and the plain ways side by side: an event, input, a teacher, a search.
 
     python -m benchmarks.speed --part=event
     python -m benchmarks.speed --part=input --cores=1
     python -m benchmarks.speed --part=distillation
+    python -m benchmarks.speed --part=search --rounds=3
 
-Takes a minute or two. Every way runs once in each round, so that all see the same
-machine; what counts are the ratios. With the extra `speed` installed, PyTorch and
-torchvision take part. Appends one row to OUTPUT/rows.jsonl.
+Takes a minute or two, a search half an hour. Every way runs once in each round, so
+that all see the same machine; what counts are the ratios. With the extra `speed`
+installed, PyTorch and torchvision take part. Appends one row to OUTPUT/rows.jsonl.
 """
 
 import importlib.metadata
@@ -19,12 +20,12 @@ import time
 import numpy as np
 from absl import app, flags
 
-from benchmarks import speed_distillation, speed_event, speed_input
+from benchmarks import speed_distillation, speed_event, speed_input, speed_search
 from keras_reinit import results
 from keras_reinit.provenance import provenance
 
 PART = flags.DEFINE_enum(
-    "part", "event", ("event", "input", "distillation"), "what is timed"
+    "part", "event", ("event", "input", "distillation", "search"), "what is timed"
 )
 ROUNDS = flags.DEFINE_integer(
     "rounds", 15, "how often each way is timed", lower_bound=3
@@ -103,6 +104,30 @@ def distillation(rounds):
     }
 
 
+def searches(rounds):
+    """Median seconds of whole searches, and ratios within a round."""
+    cells = []
+    for model in speed_search.MODELS:
+        times = interleaved(speed_search.ways(model), rounds, warm=False)
+        seconds, spread = summarized(times)
+        stock = times["keras_tuner.GridSearch"]
+        hourly = {name: 3600 * speed_search.TRIALS / s for name, s in seconds.items()}
+        cells.append(
+            {
+                "model": model,
+                "trials": speed_search.TRIALS,
+                "epochs": speed_search.BASE.epochs,
+                "seconds": rounded(seconds, 1),
+                "range_over_median": rounded(spread, 2),
+                "trials_per_hour": rounded(hourly, 0),
+                "over_stock": rounded(
+                    {name: np.median(stock / some) for name, some in times.items()}, 2
+                ),
+            }
+        )
+    return {"cells": cells}
+
+
 def images_per_second(stream):
     """Takes batches for a while, and counts."""
     for seconds in (DRAIN, COUNT):
@@ -118,11 +143,11 @@ def timed(ways, rounds):
     return summarized(interleaved(ways, rounds))
 
 
-def interleaved(ways, rounds):
+def interleaved(ways, rounds, warm=True):
     """Seconds of each way, one a round; the order changes from round to round."""
     times = {name: np.zeros(rounds) for name in ways}
     order, rng = list(ways), np.random.default_rng(0)
-    for way in ways.values():
+    for way in ways.values() if warm else ():
         way()
     for i in range(rounds):
         rng.shuffle(order)
@@ -167,7 +192,12 @@ def main(argv):
     # Before TensorFlow counts them.
     allowed = sorted(os.sched_getaffinity(0))[: CORES.value]
     os.sched_setaffinity(0, allowed)
-    measure = {"event": event, "input": images, "distillation": distillation}
+    measure = {
+        "event": event,
+        "input": images,
+        "distillation": distillation,
+        "search": searches,
+    }
     config = {"part": PART.value, "rounds": ROUNDS.value, "cores": len(allowed)}
     row = {
         "config": config,

@@ -7,6 +7,7 @@ import keras
 from keras_reinit import models
 from keras_reinit.blocks import add_block_normalization, blocks
 from keras_reinit.distillation import BornAgain
+from keras_reinit.evaluation import evaluator
 from keras_reinit.fresh import fresh_draws
 from keras_reinit.optimizers import reset_optimizer
 from keras_reinit.recipes import find_recipes
@@ -31,6 +32,7 @@ class Compiled:
     Attributes:
         model: The compiled `keras.Model`.
         network: The network inside of it that is trained.
+        evaluate: What `evaluator` returns for the model.
     """
 
     def __init__(self, config, splits, network=None):
@@ -41,6 +43,7 @@ class Compiled:
         self.model = wrapped(config, self.network)
         self._penalty = _penalty(self.model)
         _compile(config, splits, self.model)
+        self.evaluate = evaluator(self.model)
         own = {id(v) for v in self.network.weights}
         others = [v for v in self.model.variables if id(v) not in own]
         self._others = [(v, keras.ops.convert_to_numpy(v)) for v in others]

@@ -35,6 +35,35 @@ def read_rows(path):
     return [row for row in map(_parsed, _lines(path)) if row is not None]
 
 
+class NewRows:
+    """Reads a `rows.jsonl` that grows: what was read is not read again.
+
+    Example:
+
+    >>> import tempfile
+    >>> rows = NewRows(tempfile.mkdtemp() + "/rows.jsonl")
+    >>> append_row(rows.path, {"seed": 0})
+    >>> rows.read(), rows.read()
+    ([{'seed': 0}], [])
+    """
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+        self._read = 0
+
+    def read(self):
+        """Returns the rows since the last time; half a line waits for its rest."""
+        if not self.path.exists():
+            return []
+        with open(self.path, "rb") as file:
+            file.seek(self._read)
+            *lines, last = file.read().split(b"\n")
+        if _parsed(last) is not None:
+            lines.append(last)  # A crash may have cut off the end of the line alone.
+        self._read += sum(len(line) + 1 for line in lines)
+        return [row for row in map(_parsed, lines) if row is not None]
+
+
 def unreadable_lines(path):
     """How many lines of a `rows.jsonl` are no rows."""
     return sum(_parsed(line) is None for line in _lines(path))
@@ -49,7 +78,7 @@ def _lines(path):
 def _parsed(line):
     try:
         row = json.loads(line)
-    except json.JSONDecodeError:
+    except ValueError:  # Neither JSON nor, perhaps, text.
         return None
     return row if isinstance(row, dict) else None
 

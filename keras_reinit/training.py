@@ -6,12 +6,12 @@ import math
 import time
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_reinit import data
 from keras_reinit.arguments import check_choice
 from keras_reinit.compiled import Compiled, augmentation, num_steps, one_hot
+from keras_reinit.evaluation import Evaluations, StageEnds, Validation, parts
 from keras_reinit.provenance import provenance
 
 STRATEGIES = ("none", "mirrored", "tpu")
@@ -58,7 +58,7 @@ def run(
             models, compiled = None, Compiled(config, splits, network)
         else:
             compiled = models.take(config, splits)
-    history, ends, best = _train(config, splits, compiled.model, callbacks)
+    history, ends, best = _train(config, splits, compiled, callbacks)
     if models is not None:
         models.give_back(config, splits, compiled)
     return {
@@ -131,10 +131,9 @@ def load(config, folder=None):
     )
 
 
-def _train(config, splits, model, callbacks):
-    steps = num_steps(config, splits)
-    standardize = data.Standardize.fit(splits.train[0])
+def _train(config, splits, compiled, callbacks):
     classes = one_hot(config, splits)
+    standardize = data.Standardize.fit(splits.train[0])
     stream = data.train_dataset(
         *splits.train,
         config.batch_size,
@@ -143,10 +142,11 @@ def _train(config, splits, model, callbacks):
         augment=augmentation(config, splits),
         num_classes=classes,
     )
-    evaluations = {
+    datasets = {
         name: data.eval_dataset(*part, standardize=standardize, num_classes=classes)
-        for name, part in _parts(splits).items()
+        for name, part in parts(splits).items()
     }
+    evaluations = Evaluations(compiled.evaluate, datasets)
     ends = StageEnds(config.schedule, evaluations)
     best = keras.callbacks.EarlyStopping(
         "val_accuracy",
@@ -155,13 +155,13 @@ def _train(config, splits, model, callbacks):
         restore_best_weights=True,
     )
     callback = config.callback()
-    history = model.fit(
+    history = compiled.model.fit(
         stream,
         epochs=config.schedule.total,
-        steps_per_epoch=steps,
-        validation_data=evaluations["validation"],
+        steps_per_epoch=num_steps(config, splits),
         shuffle=False,  # The stream shuffles.
-        callbacks=([callback] if callback else []) + [Finite(), ends, *callbacks, best],
+        callbacks=[callback] * (callback is not None)
+        + [Finite(), Validation(evaluations), ends, *callbacks, best],
         verbose=0,
     ).history
     curves = {
@@ -171,8 +171,7 @@ def _train(config, splits, model, callbacks):
             ("validation_accuracy", "val_accuracy"),
         )
     }
-    best = {"epoch": best.best_epoch, **_evaluate(model, evaluations)}
-    return curves, ends.rows, best
+    return curves, ends.rows, {"epoch": best.best_epoch, **evaluations()}
 
 
 class Finite(keras.callbacks.Callback):
@@ -183,40 +182,3 @@ class Finite(keras.callbacks.Callback):
             raise FloatingPointError(
                 f"the training loss is not finite after epoch {epoch}"
             )
-
-
-class StageEnds(keras.callbacks.Callback):
-    """Evaluates on every split at the end of each stage; `rows` holds the results."""
-
-    def __init__(self, schedule, evaluations):
-        super().__init__()
-        self.schedule = schedule
-        self.evaluations = evaluations
-        self.rows = []
-
-    def on_epoch_end(self, epoch, logs=None):
-        if epoch in self.schedule.ends:
-            metrics = _evaluate(self.model, self.evaluations)
-            self.rows.append({"epoch": epoch, **metrics})
-
-
-def _evaluate(model, evaluations):
-    metrics = {}
-    for split, dataset in evaluations.items():
-        result = model.evaluate(dataset, return_dict=True, verbose=0)
-        for name in ("accuracy", "cross_entropy"):
-            if not math.isfinite(result[name]):
-                raise FloatingPointError(f"the {split} {name} is not finite")
-            metrics[f"{split}_{name}"] = round(float(result[name]), 6)
-    return metrics
-
-
-def _parts(splits):
-    """What is evaluated, by name: the wrongly labelled training examples, too."""
-    parts = {name: getattr(splits, name) for name in ("train", "validation", "test")}
-    images, labels = splits.train
-    if splits.clean_labels is not None:
-        flipped = np.flatnonzero(splits.clean_labels != labels)
-        if len(flipped):
-            parts["flipped"] = images[flipped], labels[flipped]
-    return parts

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "keras_reinit"
 FLOORS = (
     ("arguments", "provenance", "sandbox", "checks", "block_normalization",
      "per_variable_steps", "layer_graph", "results", "distillation_loss",
-     "seeding", "student", "teacher_cache"),
+     "seeding", "student", "teacher_cache", "evaluation"),
     ("random_numbers", "schedules", "weight_decay"),
     ("drawing",),
     ("rebuilding",),
@@ -48,6 +48,7 @@ HEAVY = {
         "data/mixing.py",
         "data/pipeline.py",
         "data/rand_augment.py",
+        "evaluation.py",
         "provenance.py",
         "study.py",
         "training.py",

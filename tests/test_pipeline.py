@@ -114,6 +114,18 @@ EVERYTHING = (
 )
 
 
+def test_no_thread_tunes_that_an_iterator_has_to_wait_for():
+    standardize = data.Standardize.fit(IMAGES)
+    stream = data.train_dataset(
+        IMAGES, LABELS, 4, seed=0, standardize=standardize, augmentation_seeds=1
+    )
+    for one in (
+        stream, stream.keyed_inputs,
+        data.eval_dataset(IMAGES, LABELS, standardize=standardize),
+    ):  # fmt: skip
+        assert one.options().autotune.enabled is False
+
+
 def test_parallelism_changes_nothing():
     one, eight = (
         batches(9, augment=EVERYTHING, num_classes=4, parallel_calls=n) for n in (1, 8)

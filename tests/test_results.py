@@ -49,6 +49,26 @@ def test_rows_survive_a_line_cut_off_by_a_crash(tmp_path):
     assert results.read_rows(path) == [{"a": 1}, {"c": 3}]
 
 
+def test_new_rows_are_read_once_and_whole(tmp_path):
+    rows = results.NewRows(tmp_path / "rows.jsonl")
+    assert rows.read() == []
+    results.append_row(rows.path, {"a": 1})
+    results.append_row(rows.path, {"b": "ü"})
+    assert rows.read() == [{"a": 1}, {"b": "ü"}] and rows.read() == []
+    with open(rows.path, "a") as file:
+        file.write('{"c": ')
+        file.flush()
+        assert rows.read() == []
+        file.write("3}")
+        file.flush()
+        assert rows.read() == [{"c": 3}]  # The end of the line is not there yet.
+    results.append_row(rows.path, {"d": 4})
+    with open(rows.path, "ab") as file:
+        file.write(b'{"e\xff')  # A crash in the middle of a letter.
+    results.append_row(rows.path, {"f": 6})
+    assert rows.read() == [{"d": 4}, {"f": 6}] and rows.read() == []
+
+
 def test_an_unwritable_output_is_said(tmp_path):
     file = tmp_path / "file"
     file.touch()

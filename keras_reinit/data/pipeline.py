@@ -91,10 +91,13 @@ def train_dataset(
     stream = epochs.flat_map(
         lambda epoch: made.batches(epoch, steps, batch_size, parallel_calls)
     ).prefetch(tf.data.AUTOTUNE)
+    stream = untuned(stream)
     stream.initial_epoch = begin
     if augmentation_seeds is not None:
-        stream.keyed_inputs = tf.data.Dataset.range(augmentation_seeds).flat_map(
-            lambda epoch: made.inputs(epoch, batch_size)
+        stream.keyed_inputs = untuned(
+            tf.data.Dataset.range(augmentation_seeds).flat_map(
+                lambda epoch: made.inputs(epoch, batch_size)
+            )
         )
     return stream
 
@@ -171,7 +174,19 @@ def eval_dataset(images, labels, batch_size=500, *, standardize, num_classes=Non
     labels = tf.convert_to_tensor(labels)
     data = data.map(lambda i: (standardize(take(i)), tf.gather(labels, i)))
     size = 4 * math.prod(images.shape)
-    return data.cache() if size < CACHED_BYTES else data.prefetch(tf.data.AUTOTUNE)
+    kept = data.cache() if size < CACHED_BYTES else data.prefetch(tf.data.AUTOTUNE)
+    return untuned(kept)
+
+
+def untuned(dataset):
+    """The data set without the thread that tunes its buffers while it is read.
+
+    An iterator that is given up waits for that thread, which sleeps for twice as long
+    each time: a training that took a minute could take half a minute more to end.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def _steps(n, batch_size):

@@ -6,7 +6,7 @@ import time
 import keras_tuner
 from keras_tuner.engine import trial as trials
 
-from keras_reinit.results import append_row, read_rows
+from keras_reinit.results import NewRows, append_row
 from keras_reinit.tuning.cells import cells
 from keras_reinit.tuning.heartbeat import Watch
 
@@ -33,11 +33,11 @@ class GridOracle(keras_tuner.Oracle):
         self.max_consecutive_failed_trials = None  # Failures are rows like others.
         self.verbose = 0  # `report` tells.
         self._path = folder / "rows.jsonl"
+        self._rows, self._new = NewRows(self._path), []
         self._watch = Watch(folder)
         self._seeds = seeds
         self._report = report
         self._cells = None
-        self._earlier = 0
         self._deaths = collections.Counter()
         self._began = time.time()
 
@@ -45,9 +45,7 @@ class GridOracle(keras_tuner.Oracle):
         """Takes over what was finished before; the space must be complete."""
         self._cells = cells(self.hyperparameters, self._seeds)
         self.hyperparameters.Choice("seed", list(self._seeds))
-        rows = read_rows(self._path)
-        self._earlier = len(rows)
-        self._settle([row for row in rows if not may_differ(row)])
+        self._settle(row for row in self._rows.read() if not may_differ(row))
         self._before = len(self.end_order)
         self._report(f"{len(self._cells)} cells, {self._before} done before")
 
@@ -108,14 +106,16 @@ class GridOracle(keras_tuner.Oracle):
 
     def _settle_new(self):
         """Takes trials as done whose rows have come since this search began."""
-        self._settle(read_rows(self._path)[self._earlier :])
+        ongoing = {trial.trial_id for trial in self.ongoing_trials.values()}
+        self._new += self._rows.read()
+        self._settle(row for row in self._new if row.get("trial") not in ongoing)
+        # Of these the workers are about to tell, if they do not die just now.
+        self._new = [row for row in self._new if row.get("trial") in ongoing]
 
     def _settle(self, rows):
-        ongoing = {trial.trial_id for trial in self.ongoing_trials.values()}
         for row in rows:
             trial_id = row.get("trial")
-            # Of an ongoing one, the worker is about to tell.
-            if trial_id in self._cells.keys() - ongoing - set(self.end_order):
+            if trial_id in self._cells and trial_id not in self.end_order:
                 self._known(trial_id)
                 self._end(self.trials[trial_id], row)
 
