@@ -14,6 +14,10 @@ import time
 
 TUNER_ID = "KERASTUNER_TUNER_ID"
 PARENT = "KERAS_REINIT_PARENT"
+ONE_CORE = {
+    "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+}  # fmt: skip
 # A worker that ends so often within seconds of its start has not lost a trial only.
 FAST, SECONDS = 5, 20.0
 
@@ -103,8 +107,7 @@ def _environment(role, place, port):
         "KERASTUNER_ORACLE_IP": "127.0.0.1",
         "KERASTUNER_ORACLE_PORT": str(port),
     }
-    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
-        own[name] = "1"
+    own |= ONE_CORE
     gpus = _gpus()
     own["CUDA_VISIBLE_DEVICES"] = (
         gpus[(place - 1) % len(gpus)] if gpus and role != "chief" else ""

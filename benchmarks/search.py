@@ -5,10 +5,10 @@
 
 Every combination of the flags with several values is trained with each seed; rows go
 to OUTPUT/rows.jsonl. Stop it at any moment: the same command goes on, and with more
-values it adds what is missing. `--workers` starts keras-tuner's chief and workers on
-this host. On others, start the same command with keras-tuner's environment variables
-(KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP, KERASTUNER_ORACLE_PORT) and a folder that
-all of them share.
+values it adds what is missing. `--dry_run` only says what it costs. `--workers` starts
+keras-tuner's chief and workers on this host. On others, start the same command with
+keras-tuner's environment variables (KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP,
+KERASTUNER_ORACLE_PORT) and a folder that all of them share.
 """
 
 import contextlib
@@ -21,11 +21,16 @@ from absl import app, flags
 
 from benchmarks import flags as shared
 from benchmarks import launch
-from keras_reinit import results, sensitivity
+from keras_reinit import results, sensitivity, training
 from keras_reinit.config import Config
 from keras_reinit.study import default_processes
 
-LISTS = (*shared.VARIED, "augment", "momentum")
+LISTS = (*shared.VARIED, "augment", "momentum", "stages")
+# What has values only where another flag has certain ones: its name, and which.
+ONLY = {
+    "weight_decay": ("regularization", lambda value: "W" in value),
+    "stages": ("method", lambda value: value != "standard"),
+}
 
 
 def define_flags():
@@ -41,34 +46,52 @@ def define_flags():
     flags.DEFINE_enum(
         "epoch", "final", ("final", "best"), "the epoch that a trial is judged by"
     )
+    flags.DEFINE_bool("dry_run", False, "only estimate what is missing")
 
 
 def space(hp):
     """Declares what has several values; returns all fields that flags list."""
     fields = {}
     for name in LISTS:
-        values = getattr(flags.FLAGS, name)
+        values = _values(name)
         if values is None:
             continue
-        if name in ("label_noise", "learning_rate", "weight_decay", "momentum"):
-            values = [float(value) for value in values]
-        decays = [one for one in flags.FLAGS.regularization or () if "W" in one]
-        if name == "weight_decay" and decays and "regularization" in fields:
-            with hp.conditional_scope("regularization", decays):
-                fields[name] = hp.Choice(name, values)
-        else:
+        other, fits = ONLY.get(name, (None, None))
+        some = [value for value in _values(other) or () if fits(value)] if other else ()
+        active = hp.conditional_scope(other, some) if some else contextlib.nullcontext()
+        with active:
             fields[name] = hp.Choice(name, values)
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _values(name):
+    """What a flag lists, as numbers where its field has one; `None` for nothing."""
+    values = getattr(flags.FLAGS, name)
+    kind = type(getattr(Config(), name))
+    try:
+        return values and [kind(value) for value in values]
+    except ValueError as error:
+        raise ValueError(
+            f"`{name}` must be {kind.__name__}s, separated by commas. Received: "
+            f"--{name}={','.join(values)}"
+        ) from error
+
+
+def base():
+    """The `Config` of all that is not searched over."""
+    defaults = {name: getattr(Config(), name) for name in LISTS}
+    if flags.FLAGS.stages:  # The default may not fit the epochs.
+        defaults["stages"] = _values("stages")[0]
+    return shared.config(**defaults)
 
 
 def tuner(folder):
     """The search that the flags describe."""
     from keras_reinit import tuning
 
-    defaults = {name: getattr(Config(), name) for name in LISTS}
     hypermodel = tuning.HyperModel(
         space,
-        shared.config(**defaults),
+        base(),
         epoch=flags.FLAGS.epoch,
         folder=flags.FLAGS.folder,
     )
@@ -97,6 +120,10 @@ def _search():
     alone = launch.TUNER_ID not in os.environ
     try:
         folder = results.writable_folder(flags.FLAGS.output)
+        if flags.FLAGS.dry_run:
+            return _estimate(folder)
+        if os.environ.get(launch.TUNER_ID) != "chief":
+            training.load(base(), flags.FLAGS.folder)  # Are there data?
         if alone and flags.FLAGS.workers > 1:
             code = launch.run(flags.FLAGS.workers, folder)
             _summarize(folder)
@@ -110,6 +137,16 @@ def _search():
         search.search()
     if alone:
         _summarize(folder)
+    return 0
+
+
+def _estimate(folder):
+    """Prints what the search would cost, as timed in a process like a worker."""
+    from benchmarks import dry_run
+
+    if flags.FLAGS.workers > 1:
+        os.environ.update(launch.ONE_CORE)
+    dry_run.run(tuner(folder), flags.FLAGS.workers, folder)
     return 0
 
 

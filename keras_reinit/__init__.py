@@ -9,9 +9,13 @@ from keras_reinit.fresh import fresh_weights, reinitialize
 from keras_reinit.generations import SaveGenerations, ensemble
 from keras_reinit.methods import (
     FullReinit,
+    LaterLayerForgetting,
     LayerwiseReinit,
+    Rifle,
     ShrinkPerturb,
     WarmRestart,
+    WeightForgetting,
+    add_l2_init,
 )
 from keras_reinit.optimizers import reset_optimizer
 from keras_reinit.per_variable_steps import per_variable_steps
@@ -28,15 +32,19 @@ __all__ = [
     "BornAgain",
     "DistillationLoss",
     "FullReinit",
+    "LaterLayerForgetting",
     "LayerwiseReinit",
     "Reinitialize",
+    "Rifle",
     "SaveGenerations",
     "ShrinkPerturb",
     "Stages",
     "StepStages",
     "TeacherCache",
     "WarmRestart",
+    "WeightForgetting",
     "add_block_normalization",
+    "add_l2_init",
     "add_weight_decay",
     "blocks",
     "ensemble",

@@ -198,8 +198,7 @@ def _anneals(config):
 
 
 def _span(config):
-    standard = config.method == "standard"
-    return config.epochs if standard else config.schedule.stage_epochs
+    return config.schedule.stage_epochs if config.restarts else config.epochs
 
 
 def _is_l2(config):

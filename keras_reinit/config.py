@@ -7,9 +7,12 @@ from keras_reinit.arguments import check_share
 from keras_reinit.distillation_loss import DistillationLoss
 from keras_reinit.methods import (
     FullReinit,
+    LaterLayerForgetting,
     LayerwiseReinit,
+    Rifle,
     ShrinkPerturb,
     WarmRestart,
+    WeightForgetting,
 )
 from keras_reinit.schedules import Stages
 
@@ -18,6 +21,10 @@ METHODS = (
     "warm_restart",
     "shrink_perturb",
     "layerwise",
+    "later_layers",
+    "rifle",
+    "random_weights",
+    "smallest_weights",
     "born_again",
     "warm_restart+distillation",
     "shrink_perturb+distillation",
@@ -201,6 +208,11 @@ class Config:
         return Stages(self.epochs * (self.stages if longer else 1), self.stages)
 
     @property
+    def restarts(self):
+        """Whether the learning-rate schedule begins again with each stage."""
+        return self.method not in ("standard", "rifle")
+
+    @property
     def distills(self):
         """Whether a stage learns from the one before."""
         return self.method == "born_again" or self.method.endswith("+distillation")
@@ -217,6 +229,12 @@ class Config:
                 schedule, self.shrink, self.perturb, **seeded
             ),
             "layerwise": lambda: LayerwiseReinit(schedule, **seeded),
+            "later_layers": lambda: LaterLayerForgetting(schedule, **seeded),
+            "rifle": lambda: Rifle(schedule, seed=self.seed),  # The optimizer runs on.
+            "random_weights": lambda: WeightForgetting(schedule, **seeded),
+            "smallest_weights": lambda: WeightForgetting(
+                schedule, choice="magnitude", **seeded
+            ),
             "born_again": lambda: FullReinit(schedule, **seeded),
         }
         return makers[self.method.removesuffix("+distillation")]()

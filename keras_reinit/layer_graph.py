@@ -23,6 +23,26 @@ def nodes_in_order(model):
     return [node for node in order if not node.is_input]
 
 
+def output_layers(model):
+    """The last layers with weights on the way to each output, as a list."""
+    nodes_in_order(model)  # Or there is no graph.
+    found, seen = [], set()
+    waiting = [_node(tensor) for tensor in model.outputs]
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        layer = node.operation
+        if not getattr(layer, "weights", None):
+            waiting.extend(producers(node))
+        elif getattr(layer, "outputs", None):  # A model in the model.
+            found.extend(output_layers(layer))
+        else:
+            found.append(layer)
+    return found
+
+
 def producers(node):
     """The calls whose results a call takes."""
     return [] if node.is_input else [_node(tensor) for tensor in node.input_tensors]

@@ -19,9 +19,9 @@ WITHIN = 0.01
 RULE = (
     "*Share within x* is the part of the grid whose test accuracy is lower than that "
     "of the method's own best cell by at most x: for each seed by itself, then mean "
-    "and 95% interval (Student's t) over seeds. A failed training counts as outside. "
-    "The difference is paired with standard training, seed by seed. *Spread* is the "
-    "standard deviation over the cells of mean accuracies."
+    "and 95% interval (Student's t, cut at 0 and 1) over seeds. A failed training "
+    "counts as outside. The difference is paired with standard training, seed by seed. "
+    "*Spread* is the standard deviation over the cells of mean accuracies."
 )
 
 
@@ -54,8 +54,8 @@ def sensitivities(rows, within=WITHIN):
 
     Args:
         rows: Rows of `training.run` that differ in learning rate, weight decay,
-            method, setting and seed only. A seed counts for a method where it has
-            rows, failed ones included, for the whole grid.
+            method, stages, momentum, setting and seed only. A seed counts for a method
+            where it has rows, failed ones included, for the whole grid.
         within: Float >= 0, how much below the best still counts.
 
     Example:
@@ -72,7 +72,7 @@ def sensitivities(rows, within=WITHIN):
     by_setting = collections.defaultdict(list)
     for row in rows:
         if row["config"] is not None:
-            by_setting[setting_name(row["config"])].append(row)
+            by_setting[_setting(row["config"])].append(row)
     return [
         one
         for setting, some in by_setting.items()
@@ -115,17 +115,34 @@ def write(rows, folder, within=WITHIN):
     return [folder / "sensitivity.md", folder / "sensitivity.png"]
 
 
+def _setting(config):
+    name, momentum = setting_name(config), config.get("momentum", 0.9)
+    return name if momentum == 0.9 else f"{name}, momentum {momentum}"
+
+
+def _method_names(rows):
+    """A name for each row's method, with its stages where they differ."""
+    configs = [row["config"] for row in rows]
+    stages = {one.get("stages") for one in configs if one["method"] != "standard"}
+    return [
+        one["method"]
+        if one["method"] == "standard" or len(stages) == 1
+        else f"{one['method']}, {one['stages']} stages"
+        for one in configs
+    ]
+
+
 def _of_setting(setting, rows, within):
     axes = [sorted({row["config"][name] for row in rows}) for name in AXES]
     places = list(itertools.product(*axes))
     if len(places) < 2:
         return
     known = collections.defaultdict(lambda: collections.defaultdict(dict))
-    for row in rows:
+    for row, method in zip(rows, _method_names(rows), strict=True):
         config, ok = row["config"], row["status"] == "ok"
         accuracy = row["final"]["test_accuracy"] if ok else np.nan
         place = tuple(config[name] for name in AXES)
-        known[config["method"]][config["seed"]][place] = accuracy
+        known[method][config["seed"]][place] = accuracy
     grids = {
         method: {
             seed: np.reshape([cells[one] for one in places], [*map(len, axes)])
@@ -168,13 +185,15 @@ def _line(one):
         if difference is None
         else f"{difference.mean:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]"
     )
+    # Student's t does not know that a share is in [0, 1].
+    low, high = max(0.0, one.share.low), min(1.0, one.share.high)
     # What is less sensitive is better, so the words fit.
     return (
         one.setting,
         one.method,
         f"{np.nanmax(one.accuracy):.3f}",
         f"{np.nanstd(one.accuracy):.3f}",
-        f"{one.share.mean:.2f} ± {one.share.half_width:.2f}",
+        f"{one.share.mean:.2f} [{low:.2f}, {high:.2f}]",
         str(one.share.n),
         paired,
         verdict(difference),

@@ -18,12 +18,21 @@ STRATEGIES = ("none", "mirrored", "tpu")
 
 
 def run(
-    config, folder=None, strategy="none", *, network=None, callbacks=(), models=None
+    config,
+    folder=None,
+    strategy="none",
+    *,
+    splits=None,
+    network=None,
+    callbacks=(),
+    models=None,
 ):
     """Trains one model and returns its result row.
 
     Args:
         config: A `Config`.
+        splits: `Splits` of your own, such as `keras_reinit.data.from_arrays` returns,
+            in place of the data set that the config names.
         network: A built, uncompiled `keras.Model` that returns logits, in place of
             that which `config.model` names. Its first weights are drawn anew, by
             seed; it is trained in place.
@@ -50,7 +59,7 @@ def run(
         FloatingPointError: If the training diverges.
     """
     began = time.time()
-    splits = load(config, folder)
+    splits = load(config, folder) if splits is None else prepared(config, splits)
     keras.utils.set_random_seed(config.seed)
     chosen = _strategy(strategy)
     with chosen.scope():
@@ -62,7 +71,7 @@ def run(
     if models is not None:
         models.give_back(config, splits, compiled)
     return {
-        "config": dataclasses.asdict(config),
+        "config": {**dataclasses.asdict(config), "dataset": splits.name},
         "status": "ok",
         "final": ends[-1],
         "best": best,
@@ -118,6 +127,15 @@ def load(config, folder=None):
         seed=config.seed,
         folder=folder,
     )
+    return prepared(config, splits)
+
+
+def prepared(config, splits):
+    """The data of a run, from clean `Splits`: with its noise.
+
+    Raises:
+        ValueError: For data that do not fit the config.
+    """
     if config.batch_size > len(splits.train[1]):
         raise ValueError(
             f"`batch_size` must be in [1, n={len(splits.train[1])}], the number of "

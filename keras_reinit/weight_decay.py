@@ -38,16 +38,7 @@ def add_weight_decay(model, weight_decay):
         raise ValueError(
             f"`weight_decay` must be >= 0. Received: weight_decay={weight_decay!r}"
         )
-    own = [
-        variable.path
-        for variable in model.trainable_variables
-        if not isinstance(variable.regularizer, (WeightDecay, type(None)))
-    ]
-    if own:
-        raise ValueError(
-            "`model` must have no regularizers of its own where weight decay is added. "
-            f"Received: regularized weights {own}"
-        )
+    check_unregularized(model, WeightDecay)
     penalty = WeightDecay(weight_decay / 2) if weight_decay else None
     for variable in model.trainable_variables:
         variable.regularizer = penalty
@@ -55,3 +46,17 @@ def add_weight_decay(model, weight_decay):
 
 class WeightDecay(keras.regularizers.L2):
     """The penalty of `add_weight_decay`, to tell it from a layer's own."""
+
+
+def check_unregularized(model, kind):
+    """A `ValueError` if a weight has a regularizer of another kind."""
+    own = [
+        variable.path
+        for variable in model.trainable_variables
+        if not isinstance(variable.regularizer, (kind, type(None)))
+    ]
+    if own:
+        raise ValueError(
+            "`model` must have no regularizers of its own where a penalty is added. "
+            f"Received: regularized weights {own}"
+        )

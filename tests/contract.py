@@ -10,11 +10,14 @@ import pytest
 from keras_reinit import (
     BornAgain,
     FullReinit,
+    LaterLayerForgetting,
     LayerwiseReinit,
     Reinitialize,
+    Rifle,
     ShrinkPerturb,
     TeacherCache,
     WarmRestart,
+    WeightForgetting,
     add_block_normalization,
     keyed,
 )
@@ -31,15 +34,19 @@ class Method:
     def __call__(self, schedule, **kwargs):
         if self.make is WarmRestart:
             kwargs.pop("seed", None)
-        return self.make(schedule, **dict(self.arguments), **kwargs)
+        return self.make(schedule, **{**dict(self.arguments), **kwargs})
 
 
 METHODS = {
     "full": Method(FullReinit),
     "layerwise": Method(LayerwiseReinit, add_block_normalization),
     "layerwise_plain": Method(LayerwiseReinit, None, (("normalize", False),)),
+    "later_layers": Method(LaterLayerForgetting),
+    "rifle": Method(Rifle, None, (("optimizer_state", "fresh"),)),
     "shrink_perturb": Method(ShrinkPerturb),
     "warm_restart": Method(WarmRestart),
+    "random_weights": Method(WeightForgetting),
+    "smallest_weights": Method(WeightForgetting, None, (("choice", "magnitude"),)),
     "born_again": Method(FullReinit, BornAgain),
     "self_distillation": Method(ShrinkPerturb, BornAgain),
 }

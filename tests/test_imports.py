@@ -15,12 +15,12 @@ PACKAGE = ROOT / "keras_reinit"
 FLOORS = (
     ("arguments", "provenance", "sandbox", "checks", "block_normalization",
      "per_variable_steps", "layer_graph", "results", "distillation_loss",
-     "seeding", "student", "teacher_cache", "evaluation"),
+     "seeding", "student", "teacher_cache", "evaluation", "flops"),
     ("random_numbers", "schedules", "weight_decay"),
     ("drawing",),
     ("rebuilding",),
     ("recipes",),
-    ("fresh", "blocks", "optimizers", "data", "verdict"),
+    ("fresh", "blocks", "optimizers", "data", "verdict", "roles"),
     ("callback",),
     ("planning",),
     ("methods", "models", "distillation", "plots"),
@@ -49,10 +49,13 @@ HEAVY = {
         "data/pipeline.py",
         "data/rand_augment.py",
         "evaluation.py",
+        "flops.py",
         "provenance.py",
         "study.py",
         "training.py",
+        "tuning/hparams.py",
     },
+    "tensorboard": {"tuning/hparams.py"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

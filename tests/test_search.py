@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -28,12 +29,12 @@ CELLS = 2 * (2 + 2 * 2)
 class Search:
     """The program, with the processes that it started."""
 
-    def __init__(self, folder, *arguments):
+    def __init__(self, folder, *arguments, environment=None):
         self.folder = folder
         self.process = psutil.Popen(
             [*COMMAND, f"--output={folder}", *arguments],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **(environment or {})},
         )  # fmt: skip
 
     def role(self, name):
@@ -186,3 +187,56 @@ def test_a_new_chief_leaves_living_workers_their_trials(tmp_path):
         trial.status = "COMPLETED"
         chief.end_trial(trial)
     assert chief.trials[trial.trial_id].score == 0.5
+
+
+def test_workers_of_two_hosts_join_one_chief(tmp_path):
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    chief = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(port)}
+    hosts = [
+        Search(tmp_path, environment={"KERASTUNER_TUNER_ID": role, **chief})
+        for role in ("chief", "worker_of_one_host", "worker_of_another")
+    ]
+    for host in hosts:
+        code, _, err = host.end()
+        assert code == 0, err[-2000:]
+    assert_each_cell_once(hosts[0].rows())
+    names = {path.stem for path in (tmp_path / "workers").iterdir()}
+    assert names == set()  # Both gave signs of life, and ended them.
+
+
+def test_stages_are_searched_over_where_there_are_any(tmp_path):
+    search = Search(
+        tmp_path, "--workers=1", "--stages=1,2", "--method=standard,shrink_perturb",
+        "--regularization=none", "--seeds=1",
+    )  # fmt: skip
+    code, _, err = search.end()
+    assert code == 0, err[-2000:]
+    kinds = [(r["config"]["method"], r["config"]["stages"]) for r in search.rows()]
+    expected = [("standard", 1), ("shrink_perturb", 1), ("shrink_perturb", 2)]
+    assert sorted(kinds) == sorted(expected * 2)
+
+
+def test_a_dry_run_says_what_is_missing_and_trains_nothing(tmp_path):
+    search = Search(tmp_path, "--dry_run", "--dataset=cifar100", "--workers=3")
+    code, out, err = search.end()
+    assert code == 0, err[-2000:]
+    assert f"{CELLS} trainings left" in out and "3 at a time" in out
+    assert f"{2 * CELLS} epochs, {2 * CELLS} steps" in out
+    (row,) = results.read_rows(tmp_path / "plan.jsonl")
+    assert row["estimate"]["trials"] == CELLS and row["hours"]["this machine"] > 0
+    assert not search.rows()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset=cifar10"], "cifar10"),
+        (["--learning_rate=0.1,fast"], "`learning_rate` must be floats"),
+        (["--stages=two"], "`stages` must be ints"),
+    ],
+)
+def test_what_cannot_be_searched_is_said_at_once(tmp_path, arguments, message):
+    code, _, err = Search(tmp_path, "--workers=2", *arguments).end()
+    assert code == 1 and message in err

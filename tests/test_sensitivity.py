@@ -54,6 +54,22 @@ def test_only_whole_grids_count():
     assert sensitivities([]) == [] and sensitivities(unfinished[:1]) == []
 
 
+def test_numbers_of_stages_are_methods_apart():
+    found = sensitivities(
+        rows("standard", FLAT, stages=2)
+        + rows("shrink_perturb", FLAT, stages=2)
+        + rows("shrink_perturb", STEEP, stages=5)
+    )
+    names = [one.method for one in found]
+    assert names == ["standard", "shrink_perturb, 2 stages", "shrink_perturb, 5 stages"]
+    assert found[1].difference.mean == 0 and found[2].difference.mean < 0
+
+
+def test_a_share_and_its_interval_are_between_0_and_1():
+    text = sensitivity.markdown(sensitivities(rows("standard", STEEP)))
+    assert "| 0.25 [0.00, 1.00] |" in text
+
+
 def test_settings_are_apart():
     found = sensitivities(
         rows("standard", STEEP) + rows("standard", FLAT, label_noise=0.4)

@@ -24,6 +24,7 @@ from keras_reinit.data.pairs import (
 )
 from keras_reinit.data.pipeline import augment_batch, eval_dataset, train_dataset
 from keras_reinit.data.rand_augment import RandAugment
+from keras_reinit.data.stand_in import Facts
 from keras_reinit.data.start_at_epoch import StartAtEpoch
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "CorrectedAccuracy",
     "CutMix",
     "Cutout",
+    "Facts",
     "FlippedAccuracy",
     "HumanNoise",
     "ImageFiles",

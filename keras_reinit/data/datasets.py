@@ -22,22 +22,47 @@ class DataSet:
         test_size: Examples to set aside for test where there is no official test
             set; `None` for a fifth.
         test_split: Where tensorflow-datasets has the test set.
+        shape: Tuple (height, width, channels) of the images; `None` if not known.
+        num_classes: Integer.
+        examples, test_examples: How many there are to train on, and in the official
+            test set; `None` for none.
     """
 
     flip: bool = True
     validation_size: int | None = None
     test_size: int | None = None
     test_split: str = "test"
+    shape: tuple | None = None
+    num_classes: int | None = None
+    examples: int | None = None
+    test_examples: int | None = None
 
 
 DATASETS = {
-    "digits": DataSet(flip=False, validation_size=400, test_size=797),
-    "fashion_mnist": DataSet(validation_size=5000),
-    "cifar10": DataSet(validation_size=5000),
-    "cifar100": DataSet(validation_size=5000),
-    "svhn_cropped": DataSet(flip=False),
-    "tiny_imagenet": DataSet(test_split="validation"),
-}
+    "digits": DataSet(
+        False, 400, test_size=797, shape=(8, 8, 1), num_classes=10, examples=1797
+    ),
+    "fashion_mnist": DataSet(
+        True, 5000, shape=(28, 28, 1), num_classes=10, examples=60_000,
+        test_examples=10_000,
+    ),
+    "cifar10": DataSet(
+        True, 5000, shape=(32, 32, 3), num_classes=10, examples=50_000,
+        test_examples=10_000,
+    ),
+    "cifar100": DataSet(
+        True, 5000, shape=(32, 32, 3), num_classes=100, examples=50_000,
+        test_examples=10_000,
+    ),
+    "svhn_cropped": DataSet(
+        False, shape=(32, 32, 3), num_classes=10, examples=73_257,
+        test_examples=26_032,
+    ),
+    "tiny_imagenet": DataSet(
+        test_split="validation", shape=(64, 64, 3), num_classes=200,
+        examples=100_000, test_examples=10_000,
+    ),
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)

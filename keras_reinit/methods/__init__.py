@@ -1,8 +1,21 @@
 """HOW THEY MIX: one re-initialization method, one file."""
 
 from keras_reinit.methods.full_reinit import FullReinit
+from keras_reinit.methods.l2_init import add_l2_init
+from keras_reinit.methods.later_layers import LaterLayerForgetting
 from keras_reinit.methods.layerwise_reinit import LayerwiseReinit
+from keras_reinit.methods.rifle import Rifle
 from keras_reinit.methods.shrink_perturb import ShrinkPerturb
 from keras_reinit.methods.warm_restart import WarmRestart
+from keras_reinit.methods.weight_forgetting import WeightForgetting
 
-__all__ = ["FullReinit", "LayerwiseReinit", "ShrinkPerturb", "WarmRestart"]
+__all__ = [
+    "FullReinit",
+    "LaterLayerForgetting",
+    "LayerwiseReinit",
+    "Rifle",
+    "ShrinkPerturb",
+    "WarmRestart",
+    "WeightForgetting",
+    "add_l2_init",
+]

@@ -8,6 +8,7 @@ import keras_tuner
 from keras_reinit import training
 from keras_reinit.results import append_row, unreadable_lines, writable_folder
 from keras_reinit.tuning.heartbeat import Heartbeat
+from keras_reinit.tuning.hparams import write_trial
 from keras_reinit.tuning.oracle import GridOracle
 
 # Memory may have been short because of what ran before.
@@ -18,7 +19,8 @@ IDLE_SECONDS = 1.0
 class GridSearch(keras_tuner.Tuner):
     """Trains every combination of hyperparameters with every seed, once.
 
-    Each training appends a row to `rows.jsonl` in its folder. The same search, begun
+    Each training appends a row to `rows.jsonl` in its folder, and writes what
+    `tensorboard --logdir` on that folder shows under HParams. The same search, begun
     again, goes on with what is missing, after whatever end; a larger grid adds its
     cells. A training that fails is a row that says why: it is tried again with the
     next search, unless its loss was not finite.
@@ -74,12 +76,23 @@ class GridSearch(keras_tuner.Tuner):
         with Heartbeat(pathlib.Path(self.project_dir), self.tuner_id) as self._heart:
             super().search(*args, **kwargs)
 
+    def missing(self):
+        """The `Config`s of the trainings that are not done yet, as a list."""
+        space, configs = self.oracle.get_space(), []
+        for values in self.oracle.missing():
+            hp = space.copy()
+            hp.values = dict(values)
+            configs.append(self.hypermodel.config(hp))
+        return configs
+
     def run_trial(self, trial, *args, **kwargs):
         """One training, one row."""
         self._heart.runs(trial.trial_id)
         row = {**self._tried(trial.hyperparameters), "trial": trial.trial_id}
         try:
             append_row(self.rows, row)
+            judged = row.get(self.hypermodel.epoch, {})
+            write_trial(row, self.rows.parent, judged.get("epoch", 0))
         except OSError as error:
             raise keras_tuner.errors.FatalRuntimeError(
                 f"{self.rows} cannot be written: {error}. All rows before it are kept; "

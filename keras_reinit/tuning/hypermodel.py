@@ -11,6 +11,7 @@ from keras_reinit import training
 from keras_reinit.arguments import check_choice
 from keras_reinit.compiled import CompiledModels, network_for
 from keras_reinit.config import Config
+from keras_reinit.data import Facts
 from keras_reinit.results import append_row
 
 EPOCHS = ("final", "best")
@@ -86,8 +87,7 @@ class HyperModel(keras_tuner.HyperModel):
         config = self.config(hp)
         if self._network is not None:
             return self._network(hp)
-        data = config.dataset, config.train_size, config.validation_size, self.folder
-        return network_for(config, _splits(*data))
+        return network_for(config, _shapes(config.dataset, self.folder))
 
     def fit(self, hp, model, *args, **kwargs):
         """Trains a network; returns the metrics of the chosen epoch.
@@ -156,12 +156,6 @@ def _paths(kwargs):
 
 
 @functools.lru_cache(maxsize=2)
-def _splits(dataset, train_size, validation_size, folder):
-    """The data that a network is made for: their shape and classes are wanted."""
-    config = Config(
-        dataset=dataset,
-        train_size=train_size,
-        validation_size=validation_size,
-        batch_size=1,
-    )
-    return training.load(config, folder)
+def _shapes(dataset, folder):
+    """Random images like those that a network is made for."""
+    return Facts.of(dataset, folder=folder).stand_in(1)

@@ -49,6 +49,10 @@ class GridOracle(keras_tuner.Oracle):
         self._before = len(self.end_order)
         self._report(f"{len(self._cells)} cells, {self._before} done before")
 
+    def missing(self):
+        """The values of the cells that are not done, as a list of dicts."""
+        return [v for i, v in self._cells.items() if i not in self.end_order]
+
     @keras_tuner.synchronized
     def create_trial(self, tuner_id):
         """The next trial for a worker; the same one for a worker that came back."""

@@ -1,0 +1,98 @@
+"""Later-layer forgetting (LLF): the upper layers start again, the lower ones stay.
+
+    theta <- theta * m + theta_fresh * (1 - m),  m = 1 below a layer, else 0
+
+Zhou et al. 2022, "Fortuitous Forgetting in Connectionist Networks" (arXiv 2202.00155).
+The public code (hlml/fortuitous_forgetting) re-draws, for a ResNet-18, the last of its
+four groups of blocks and the head, in each generation anew and with a new optimizer and
+schedule. It leaves scale, offset and statistics of BatchNorm as they are unless it is
+told otherwise, and so does this.
+"""
+
+import keras
+
+from keras_reinit.arguments import checked_integer
+from keras_reinit.blocks import blocks
+from keras_reinit.callback import Reinitialize
+from keras_reinit.roles import normalization_weights
+
+
+@keras.saving.register_keras_serializable("keras_reinit")
+class LaterLayerForgetting(Reinitialize):
+    """Re-initializes the head and the blocks before it at each stage.
+
+    Args:
+        schedule: A `Stages`.
+        forget: Integer >= 0, how many blocks at the top are re-initialized with the
+            head; 0 for the head alone.
+        num_blocks: Integer, how many blocks to cut the model into, see
+            `keras_reinit.blocks`; `None` for all that it finds.
+        ends: Names of the layers that end the blocks, see `keras_reinit.blocks`.
+        normalization: Whether scale, offset and statistics of the normalization
+            layers among them start again, too.
+        **kwargs: As in `keras_reinit.Reinitialize`: `optimizer_state`, `seed`,
+            `initializers`.
+
+    Raises:
+        ValueError: For an argument out of its range; when training begins, for more
+            blocks than the model has.
+
+    Example:
+
+    >>> model = keras.Sequential([
+    ...     keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dense(4),
+    ...     keras.layers.Dense(1)])
+    >>> events = plan(model, LaterLayerForgetting(Stages(epochs=4, stages=2)))
+    stage       epochs        fresh        mixed       scaled         kept
+    1            2           25            0            0           16
+    """
+
+    def __init__(
+        self,
+        schedule,
+        forget=1,
+        *,
+        num_blocks=None,
+        ends=None,
+        normalization=False,
+        **kwargs,
+    ):
+        super().__init__(schedule, **kwargs)
+        self.forget = checked_integer("forget", forget)
+        self.num_blocks = num_blocks
+        self.ends = ends
+        self.normalization = normalization
+        self._kept = None
+
+    def prepare(self):
+        super().prepare()
+        count = len(self._blocks())
+        if self.forget > count:
+            raise ValueError(
+                f"`forget` must be in [0, {count}], the number of blocks of "
+                f"{self.network.name!r}. Received: forget={self.forget}"
+            )
+
+    def outcomes(self, stage):
+        found = self._blocks()
+        below = found[: len(found) - self.forget]
+        self._kept = {id(v) for block in below for v in block.weights}
+        if not self.normalization:
+            self._kept |= normalization_weights(self.network)
+        return super().outcomes(stage)
+
+    def _blocks(self):
+        return blocks(self.network, self.num_blocks, self.ends)
+
+    def rule(self, stage, variable, fresh):
+        """Keeps what is below; what is above starts fresh."""
+        return None if id(variable) in self._kept else fresh()
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "forget": self.forget,
+            "num_blocks": self.num_blocks,
+            "ends": self.ends,
+            "normalization": self.normalization,
+        }
