@@ -79,9 +79,10 @@ def _values(name):
 
 def base():
     """The `Config` of all that is not searched over."""
+    listed = {name: _values(name) for name in LISTS}
     defaults = {name: getattr(Config(), name) for name in LISTS}
-    if flags.FLAGS.stages:  # The default may not fit the epochs.
-        defaults["stages"] = _values("stages")[0]
+    if listed["stages"]:  # The default may not fit the epochs.
+        defaults["stages"] = listed["stages"][0]
     return shared.config(**defaults)
 
 

@@ -25,11 +25,15 @@ from keras_reinit import (
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """A method as a user sets it up: the callback, and what the model needs."""
+    """A method as a user sets it up: the callback, and what the model needs.
+
+    `keeps_some` says that an event leaves whole weights as they are.
+    """
 
     make: type[Reinitialize]
     wrap: object = None
     arguments: tuple = ()
+    keeps_some: bool = False
 
     def __call__(self, schedule, **kwargs):
         if self.make is WarmRestart:
@@ -41,12 +45,14 @@ METHODS = {
     "full": Method(FullReinit),
     "layerwise": Method(LayerwiseReinit, add_block_normalization),
     "layerwise_plain": Method(LayerwiseReinit, None, (("normalize", False),)),
-    "later_layers": Method(LaterLayerForgetting),
-    "rifle": Method(Rifle, None, (("optimizer_state", "fresh"),)),
+    "later_layers": Method(LaterLayerForgetting, keeps_some=True),
+    "rifle": Method(Rifle, None, (("optimizer_state", "fresh"),), keeps_some=True),
     "shrink_perturb": Method(ShrinkPerturb),
     "warm_restart": Method(WarmRestart),
-    "random_weights": Method(WeightForgetting),
-    "smallest_weights": Method(WeightForgetting, None, (("choice", "magnitude"),)),
+    "random_weights": Method(WeightForgetting, keeps_some=True),
+    "smallest_weights": Method(
+        WeightForgetting, None, (("choice", "magnitude"),), keeps_some=True
+    ),
     "born_again": Method(FullReinit, BornAgain),
     "self_distillation": Method(ShrinkPerturb, BornAgain),
 }

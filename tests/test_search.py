@@ -202,8 +202,6 @@ def test_workers_of_two_hosts_join_one_chief(tmp_path):
         code, _, err = host.end()
         assert code == 0, err[-2000:]
     assert_each_cell_once(hosts[0].rows())
-    names = {path.stem for path in (tmp_path / "workers").iterdir()}
-    assert names == set()  # Both gave signs of life, and ended them.
 
 
 def test_stages_are_searched_over_where_there_are_any(tmp_path):
@@ -215,7 +213,7 @@ def test_stages_are_searched_over_where_there_are_any(tmp_path):
     assert code == 0, err[-2000:]
     kinds = [(r["config"]["method"], r["config"]["stages"]) for r in search.rows()]
     expected = [("standard", 1), ("shrink_perturb", 1), ("shrink_perturb", 2)]
-    assert sorted(kinds) == sorted(expected * 2)
+    assert sorted(kinds) == sorted(expected * 4)  # Rates and decays.
 
 
 def test_a_dry_run_says_what_is_missing_and_trains_nothing(tmp_path):
