@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 BACKENDS = $(VENV)/.backends
-CORE_TESTS = $(addprefix tests/test_, $(addsuffix .py, callback contract custom_layers distillation drawing fresh \
+CORE_TESTS = $(addprefix tests/test_, $(addsuffix .py, callback contract custom_layers distillation drawing forgetting fresh \
 	generations methods optimizers own_initializers planning recipes schedules teacher_cache weight_decay))
 ARGS ?=
 PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist worksteal

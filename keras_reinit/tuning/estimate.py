@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import json
 import time
+import warnings
 
 import keras
 import numpy as np
@@ -190,7 +191,8 @@ def _timed(config, facts, steps, epochs):
     clock = _Clock()
     began = time.perf_counter()
     splits = facts.stand_in(steps * config.batch_size)
-    row = training.run(short, splits=splits, callbacks=[clock])
+    with warnings.catch_warnings(action="ignore"):  # Its stages are too short.
+        row = training.run(short, splits=splits, callbacks=[clock])
     fixed = time.perf_counter() - began - sum(clock.seconds)
     first, *_, last = clock.seconds
     # Of the last stage, without its event and its end.
