@@ -50,6 +50,8 @@ METHODS = {
     "shrink_perturb": Method(ShrinkPerturb),
     "warm_restart": Method(WarmRestart),
     "random_weights": Method(WeightForgetting, keeps_some=True),
+    "born_again": Method(FullReinit, BornAgain),
+    "self_distillation": Method(ShrinkPerturb, BornAgain),
 }
 
 

@@ -230,7 +230,7 @@ def test_a_dry_run_says_what_is_missing_and_trains_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--dataset=cifar10"], "cifar10"),
+        (["--train_size=5000", "--batch_size=1"], "`train_size` must be in"),
         (["--learning_rate=0.1,fast"], "`learning_rate` must be floats"),
         (["--stages=two"], "`stages` must be ints"),
     ],
