@@ -34,7 +34,7 @@ def add_l2_init(model, strength):
 
     >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     >>> add_l2_init(model, 0.5)
-    >>> model.layers[0].kernel.assign_add(np.full((3, 2), 2.0))
+    >>> _ = model.layers[0].kernel.assign_add(np.full((3, 2), 2.0))
     >>> [round(float(loss), 3) for loss in model.losses]
     [12.0, 0.0]
     """
