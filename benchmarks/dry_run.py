@@ -38,6 +38,7 @@ def run(search, workers, folder):
             "arguments": sys.argv[1:],
             "name": folder.name,
             "workers": workers,
+            "seeds": len({config.seed for config in configs}),
         },
         "estimate": dataclasses.asdict(found),
         "hours": hours,
@@ -50,7 +51,7 @@ def run(search, workers, folder):
 def lines(row):
     """A row in words."""
     found = row["estimate"]
-    yield f"{found['trials']:,} trainings left, one for each combination and seed"
+    yield f"{found['trials']:,} trainings left, with {row['config']['seeds']} seeds"
     yield f"{found['epochs']:,} epochs, {found['steps']:,} steps"
     yield f"{found['flops']:.2e} floating-point operations, counted from the networks:"
     for kind in found["measured"]:
