@@ -163,13 +163,12 @@ def _sharpness(pixels, sign, strength):
     channels = pixels.shape[-1]
     kernel = tf.constant([[1.0, 1, 1], [1, 5, 1], [1, 1, 1]]) / 13
     kernel = tf.tile(kernel[:, :, None, None], [1, 1, channels, 1])
-    smooth = tf.nn.depthwise_conv2d(pixels, kernel, [1, 1, 1, 1], "VALID")
-    # The edge stays as it is.
+    # Not "VALID": of no images at all, some CPUs' kernels then return another shape.
+    smooth = tf.nn.depthwise_conv2d(pixels, kernel, [1, 1, 1, 1], "SAME")
     margin = [[0, 0], [1, 1], [1, 1], [0, 0]]
-    inner = tf.pad(tf.ones_like(smooth), margin) > 0
-    return _blended(
-        pixels, tf.where(inner, tf.pad(smooth, margin), pixels), sign, strength
-    )
+    inner = tf.pad(tf.ones_like(pixels[:, 1:-1, 1:-1]), margin) > 0
+    # The edge stays as it is.
+    return _blended(pixels, tf.where(inner, smooth, pixels), sign, strength)
 
 
 def _solarize(pixels, sign, strength):
