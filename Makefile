@@ -7,7 +7,8 @@ BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 BACKENDS = $(VENV)/.backends
 CORE_TESTS = $(addprefix tests/test_, $(addsuffix .py, callback contract custom_layers distillation drawing forgetting fresh \
-	generations methods optimizers own_initializers planning recipes schedules teacher_cache weight_decay))
+	generations methods optimizers other_methods own_initializers planning recipes \
+	schedules teacher_cache unit_methods units weight_decay))
 ARGS ?=
 PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 # TensorFlow's notices that there is no GPU.

@@ -8,20 +8,27 @@ from keras_reinit.distillation_loss import DistillationLoss
 from keras_reinit.fresh import fresh_weights, reinitialize
 from keras_reinit.generations import SaveGenerations, ensemble
 from keras_reinit.methods import (
+    Dash,
+    DenseSparseDense,
     FullReinit,
+    HareTortoise,
+    KnowledgeEvolution,
     LaterLayerForgetting,
     LayerwiseReinit,
+    ReDo,
     Rifle,
     ShrinkPerturb,
     WarmRestart,
     WeightForgetting,
     add_l2_init,
+    inject_plasticity,
 )
 from keras_reinit.optimizers import reset_optimizer
-from keras_reinit.per_variable_steps import per_variable_steps
+from keras_reinit.per_variable_steps import per_entry_steps, per_variable_steps
 from keras_reinit.planning import plan
 from keras_reinit.schedules import Stages, StepStages
 from keras_reinit.teacher_cache import TeacherCache, keyed
+from keras_reinit.unit_statistics import UnitStatistics, add_unit_statistics
 from keras_reinit.weight_decay import add_weight_decay
 
 __version__ = "0.1.0"
@@ -30,10 +37,15 @@ __all__ = [
     "Block",
     "BlockNormalization",
     "BornAgain",
+    "Dash",
+    "DenseSparseDense",
     "DistillationLoss",
     "FullReinit",
+    "HareTortoise",
+    "KnowledgeEvolution",
     "LaterLayerForgetting",
     "LayerwiseReinit",
+    "ReDo",
     "Reinitialize",
     "Rifle",
     "SaveGenerations",
@@ -41,15 +53,19 @@ __all__ = [
     "Stages",
     "StepStages",
     "TeacherCache",
+    "UnitStatistics",
     "WarmRestart",
     "WeightForgetting",
     "add_block_normalization",
     "add_l2_init",
+    "add_unit_statistics",
     "add_weight_decay",
     "blocks",
     "ensemble",
     "fresh_weights",
+    "inject_plasticity",
     "keyed",
+    "per_entry_steps",
     "per_variable_steps",
     "plan",
     "reinitialize",

@@ -1,6 +1,5 @@
 """WHERE: the ordered blocks of a model, and a place for normalization after each."""
 
-import collections
 import dataclasses
 import itertools
 import re
@@ -9,7 +8,13 @@ import keras
 
 from keras_reinit.arguments import check_model
 from keras_reinit.block_normalization import BlockNormalization
-from keras_reinit.layer_graph import cells, cut_at, nodes_in_order, segments
+from keras_reinit.layer_graph import (
+    cells,
+    cut_at,
+    nodes_in_order,
+    segments,
+    with_layers_after,
+)
 
 # Layers and operations alike: a `+` of two tensors is an `Add`, too.
 MERGES = ("Add", "Average", "Concatenate", "Maximum", "Multiply")
@@ -111,22 +116,12 @@ def add_block_normalization(model, num_blocks=None, ends=None):
     ['block_normalization_1', 'head']
     """
     groups = _groups(model, num_blocks, ends)
-    nodes = nodes_in_order(model)
-    # Of a layer that is called several times, only the call that ends a block counts.
-    marks = {_call(nodes, group[-1]): i for i, group in enumerate(groups, 1)}
-    calls = collections.Counter()
-
-    def call(layer, *args, **kwargs):
-        outputs = layer(*args, **kwargs)
-        calls[layer.name] += 1
-        end = marks.get((layer.name, calls[layer.name]))
-        if end is None:
-            return outputs
-        return BlockNormalization(name=f"block_normalization_{end}")(outputs)
-
-    functional = keras.Model(model.inputs, model.outputs, name=model.name)
-    return keras.models.clone_model(
-        functional, clone_function=lambda layer: layer, call_function=call
+    return with_layers_after(
+        model,
+        {
+            id(group[-1]): BlockNormalization(name=f"block_normalization_{i}")
+            for i, group in enumerate(groups, 1)
+        },
     )
 
 
@@ -139,12 +134,6 @@ def _groups(model, num_blocks, ends):
     marked = any(isinstance(node.operation, BlockNormalization) for node in nodes)
     groups = _split_at_marks(nodes) if marked else _split_at_kernels(nodes)
     return _joined(model, groups[:-1], num_blocks)
-
-
-def _call(nodes, node):
-    """The name of a node's layer, and which of the layer's calls it is."""
-    same = [other for other in nodes if other.operation is node.operation]
-    return node.operation.name, same.index(node) + 1
 
 
 def _split_at_kernels(nodes):

@@ -3,6 +3,7 @@
 import random
 
 import keras
+import numpy as np
 
 from keras_reinit.arguments import check_choice, checked_initializers, checked_integer
 from keras_reinit.checks import check_budget, check_order, warn_of_slow_statistics
@@ -40,7 +41,8 @@ class Reinitialize(keras.callbacks.Callback):
         optimizer_state: `"fresh"`: each stage is a training of its own; moments, step
             count and so the learning-rate schedule start again. `"reinitialized"`:
             moments of the weights that changed start again, schedules run on; Adam
-            and its kin need `per_variable_steps`. `"keep"`: all runs on. A moving
+            and its kin need `per_variable_steps`, or `per_entry_steps` where a method
+            changes single entries of weights. `"keep"`: all runs on. A moving
             average of weights (`use_ema`) always starts again where they changed.
         seed: Integer >= 0, or `None` for one from Python's generator, which
             `keras.utils.set_random_seed` governs.
@@ -52,8 +54,11 @@ class Reinitialize(keras.callbacks.Callback):
             optimizer that does not fit, or a callback at the wrong place.
     """
 
-    # Whether the method draws fresh weights at all.
+    # Whether the method changes weights, whether it draws fresh ones for it, and
+    # whether it changes single entries of them.
+    changes = True
     draws = True
+    entries = False
 
     def __init__(
         self, schedule, *, optimizer_state="fresh", seed=None, initializers=None
@@ -87,8 +92,9 @@ class Reinitialize(keras.callbacks.Callback):
                 value, a NumPy array; what is not drawn costs nothing.
 
         Returns:
-            Array of the same shape, of NumPy or the backend, or `None` to leave the
-            weight alone, which is what the base class does with all of them.
+            Array of the same shape, of NumPy or the backend; a `numpy.ma` masked array
+            leaves the masked entries as they are; `None` leaves the weight alone, which
+            is what the base class does with all of them.
         """
         return None
 
@@ -116,8 +122,12 @@ class Reinitialize(keras.callbacks.Callback):
         Triples of a variable, its new value (or None) and the fresh value that went
         into it (or None). Nothing is assigned.
         """
-        frozen = _frozen(self.network)
-        for variable, draw in fresh_draws(self._recipes, self.seed, stage):
+        network, frozen = self.network, _frozen(self.network)
+        if self.draws:
+            draws = fresh_draws(self._recipes, self.seed, stage)
+        else:
+            draws = ((variable, None) for variable in network.weights)
+        for variable, draw in draws:
             fresh = _Fresh(draw)
             if id(variable) not in frozen:
                 yield variable, self.rule(stage, variable, fresh), fresh.value
@@ -140,9 +150,9 @@ class Reinitialize(keras.callbacks.Callback):
         self._execution = self.model.steps_per_execution
         if self.optimizer_state == "fresh":
             check_reset(self.model.optimizer)
+        if self.changes and self.optimizer_state == "reinitialized":
+            check_partial_reset(self.model.optimizer, self.entries)
         if self.draws:
-            if self.optimizer_state == "reinitialized":
-                check_partial_reset(self.model.optimizer)
             warn_of_slow_statistics(self.network, self._steps_of_a_stage())
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -176,21 +186,28 @@ class Reinitialize(keras.callbacks.Callback):
         model = self.model  # Must come first: on JAX this brings the weights back.
         if hasattr(model, "hand_over"):
             model.hand_over()
-        changed = self._reinitialize(stage) if self.draws else []
+        changed, masks = self._reinitialize(stage) if self.changes else ([], {})
         if self.optimizer_state == "fresh":
             reset_optimizer(model.optimizer)
         elif self.optimizer_state == "reinitialized":
-            reset_optimizer(model.optimizer, trained_by(model.optimizer, changed))
+            changed = trained_by(model.optimizer, changed)
+            reset_optimizer(model.optimizer, changed, masks)
         else:
-            restart_averages(model.optimizer, changed)
+            restart_averages(model.optimizer, changed, masks)
 
     def _reinitialize(self, stage):
-        changed = []
+        """Assigns new values; returns the variables, and masks of changed entries."""
+        changed, masks = [], {}
         for variable, value, _ in self.outcomes(stage):
-            if value is not None:
-                variable.assign(value)
-                changed.append(variable)
-        return changed
+            if value is None:
+                continue
+            if np.ma.isMaskedArray(value):
+                masks[id(variable)] = ~np.ma.getmaskarray(value)
+                old = keras.ops.convert_to_numpy(variable)
+                value = np.where(masks[id(variable)], value.data, old)
+            variable.assign(value)
+            changed.append(variable)
+        return changed, masks
 
     def _steps_of_a_stage(self):
         shortest = self.schedule.total // self.schedule.stages

@@ -1,5 +1,7 @@
 """The layer graph of a model: its calls in order, and where it can be cut."""
 
+import collections
+
 import keras
 
 
@@ -104,6 +106,37 @@ def cut_at(nodes, ends):
         groups.append([node for node in nodes if id(node) in inside])
         taken |= inside
     return [*groups, [node for node in nodes if id(node) not in taken]]
+
+
+def with_layers_after(model, layers):
+    """A new model of the same layers, with others put in.
+
+    Args:
+        model: A Functional or Sequential model.
+        layers: Dict of ids of calls, of `nodes_in_order`, to the layer that takes the
+            result of the call on to those that took it.
+    """
+    nodes = nodes_in_order(model)
+    # Of a layer that is called several times, only the call that is meant counts.
+    marks = {_call(nodes, n): layers[id(n)] for n in nodes if id(n) in layers}
+    calls = collections.Counter()
+
+    def call(layer, *args, **kwargs):
+        outputs = layer(*args, **kwargs)
+        calls[layer.name] += 1
+        follower = marks.get((layer.name, calls[layer.name]))
+        return outputs if follower is None else follower(outputs)
+
+    functional = keras.Model(model.inputs, model.outputs, name=model.name)
+    return keras.models.clone_model(
+        functional, clone_function=lambda layer: layer, call_function=call
+    )
+
+
+def _call(nodes, node):
+    """The name of a node's layer, and which of the layer's calls it is."""
+    same = [other for other in nodes if other.operation is node.operation]
+    return node.operation.name, same.index(node) + 1
 
 
 def _ancestors(nodes):

@@ -3,8 +3,10 @@
 import math
 
 import keras
+import numpy as np
 
 from keras_reinit.per_variable_steps import (
+    PerEntrySteps,
     PerVariableSteps,
     check_optimizer,
     new_of_its_kind,
@@ -25,7 +27,7 @@ SCHEDULE_FREE = getattr(keras.optimizers, "ScheduleFreeAdamW", ())
 LISTS_OF_ALL = ("_variables", "_trainable_variables")
 
 
-def reset_optimizer(optimizer, variables=None):
+def reset_optimizer(optimizer, variables=None, masks=None):
     """Gives an optimizer, or its state of some variables, the state of a new one.
 
     As a whole, moments, accumulators, the step count (with it learning-rate schedules
@@ -38,6 +40,9 @@ def reset_optimizer(optimizer, variables=None):
         optimizer: A `keras.optimizers.Optimizer`; one that has not been built has
             no state yet and is left alone.
         variables: List of variables that it trains, or `None` for the whole optimizer.
+        masks: Dict of ids of some of these to boolean arrays of their shape: only the
+            state of the true entries starts again; Adam and its kin then need
+            `per_entry_steps`.
 
     Raises:
         ValueError: If `variables` are given and the optimizer corrects its moments by
@@ -55,11 +60,12 @@ def reset_optimizer(optimizer, variables=None):
     """
     check_optimizer(optimizer)
     if variables is not None:
-        check_partial_reset(optimizer)
+        masks = masks or {}
+        check_partial_reset(optimizer, entries=bool(masks))
         _check_variables(optimizer, variables)
         for part in _parts(optimizer):
-            _reset_slots(part, _indices(part, variables))
-            restart_averages(part, variables)
+            _reset_slots(part, _indices(part, variables), masks)
+            restart_averages(part, variables, masks)
         return
     for level in _levels(optimizer):
         if level.built:
@@ -68,21 +74,37 @@ def reset_optimizer(optimizer, variables=None):
         if _has_other_state(part):
             _reset_all(part)
         else:
-            _reset_slots(part, range(len(part._trainable_variables)))
+            _reset_slots(part, range(len(part._trainable_variables)), {})
 
 
-def restart_averages(optimizer, variables):
+def restart_averages(optimizer, variables, masks=None):
     """Sets the moving averages (`use_ema`) of variables to their present values.
 
-    An average of the past would put back what was re-initialized.
+    An average of the past would put back what was re-initialized. Arguments as of
+    `reset_optimizer`.
     """
     for part in _parts(optimizer):
         averages = [part._model_variables_moving_average] if part.use_ema else []
         if isinstance(part, SCHEDULE_FREE):  # What it calls a momentum is a weight.
             averages.append(part._momentums)
         for i in _indices(part, variables):
+            variable = part._trainable_variables[i]
             for average in averages:
-                _copy(part._trainable_variables[i], average[i])
+                _copy(variable, average[i], (masks or {}).get(id(variable)))
+
+
+def keeps_average(optimizer):
+    """Whether an optimizer keeps a moving average of the weights (`use_ema`)."""
+    return all(part.use_ema for part in _parts(optimizer, built=False))
+
+
+def average_of(optimizer, variable):
+    """A variable's moving average, an array; None for one that is not trained."""
+    for part in _parts(optimizer):
+        for i in _indices(part, [variable]):
+            average = part._model_variables_moving_average[i]
+            return keras.ops.convert_to_numpy(average)
+    return None
 
 
 def trained_by(optimizer, variables):
@@ -114,16 +136,18 @@ def check_reset(optimizer):
             ) from error
 
 
-def check_partial_reset(optimizer):
-    """A `ValueError` unless the state of single variables can start again."""
+def check_partial_reset(optimizer, entries=False):
+    """A `ValueError` unless the state of single variables (entries) can start again."""
     check_reset(optimizer)
+    what = "entry" if entries else "variable"
+    counting = PerEntrySteps if entries else PerVariableSteps
     for part in _parts(optimizer, built=False):
-        if not isinstance(part, (*STEPLESS, PerVariableSteps)):
+        if not isinstance(part, (*STEPLESS, counting)):
             raise ValueError(
-                "`optimizer` must count the steps of each variable by itself, for the "
+                f"`optimizer` must count the steps of each {what} by itself, for the "
                 "state of some of them to start again: its step count corrects the "
                 "moments, and the next step would be too large. Use "
-                f"`keras_reinit.per_variable_steps(...)`. Received: {part}"
+                f"`keras_reinit.per_{what}_steps(...)`. Received: {part}"
             )
         if part.built and _has_other_state(part):
             raise ValueError(
@@ -192,7 +216,7 @@ def _slots(part):
     ]
 
 
-def _reset_slots(part, indices):
+def _reset_slots(part, indices, masks):
     """Copies slots from new optimizers of a few variables each, to save memory."""
     known, names = part._trainable_variables, _slots(part)
     for group in _groups(known, indices):
@@ -201,11 +225,12 @@ def _reset_slots(part, indices):
         for name in names:
             for i, new in zip(group, vars(fresh)[name], strict=True):
                 if new is not None:
-                    _copy(new, vars(part)[name][i])
+                    _copy(new, vars(part)[name][i], masks.get(id(known[i])))
     if isinstance(part, PerVariableSteps):
         for i in indices:
             # Of updates, as the optimizer counts: not of accumulated gradients.
-            _copy(part.iterations, part.first_steps[i])
+            mask = masks.get(id(known[i]))
+            _copy(part.iterations, part.first_steps[i], mask)
 
 
 def _has_other_state(part):
@@ -226,6 +251,9 @@ def _state(part):
     return [v for v in part.variables if v is not part._learning_rate]
 
 
-def _copy(new, old):
+def _copy(new, old, mask=None):
     # Through NumPy: two variables must not share a buffer on JAX.
-    old.assign(keras.ops.convert_to_numpy(new))
+    value = keras.ops.convert_to_numpy(new)
+    if mask is not None:
+        value = np.where(mask, value, keras.ops.convert_to_numpy(old))
+    old.assign(np.broadcast_to(value, old.shape))

@@ -1,8 +1,16 @@
-"""Adam and its kin with a step count for each variable."""
+"""Adam and its kin with a step count for each variable, or each entry of one."""
 
 import functools
 
 import keras
+
+# Their update is made entry by entry, but for a norm.
+ENTRYWISE = (
+    keras.optimizers.Adam,
+    keras.optimizers.AdamW,
+    keras.optimizers.Adamax,
+    keras.optimizers.Lamb,
+)
 
 
 def per_variable_steps(optimizer):
@@ -32,6 +40,40 @@ def per_variable_steps(optimizer):
     >>> isinstance(optimizer, keras.optimizers.Adam)
     True
     """
+    return _counting(optimizer, PerVariableSteps)
+
+
+def per_entry_steps(optimizer):
+    """Lets an optimizer count the steps of each entry of each variable by itself.
+
+    As `per_variable_steps`, for methods that re-initialize single units or weights; it
+    costs an integer for each weight.
+
+    Args:
+        optimizer: A new `Adam`, `AdamW`, `Adamax` or `Lamb`, and no wrapper.
+
+    Returns:
+        An optimizer of the same configuration.
+
+    Raises:
+        ValueError: As `per_variable_steps`, and for an optimizer of another kind.
+
+    Example:
+
+    >>> optimizer = per_entry_steps(keras.optimizers.Adam(0.01))
+    >>> isinstance(optimizer, keras.optimizers.Adam)
+    True
+    """
+    check_optimizer(optimizer)
+    if not isinstance(optimizer, ENTRYWISE):
+        raise ValueError(
+            "`optimizer` must be Adam, AdamW, Adamax or Lamb, to count the steps of "
+            f"each entry. Received: {optimizer}"
+        )
+    return _counting(optimizer, PerEntrySteps)
+
+
+def _counting(optimizer, mixin):
     check_optimizer(optimizer)
     wraps = hasattr(optimizer, "inner_optimizer") or hasattr(optimizer, "optimizers")
     if wraps or isinstance(optimizer, keras.optimizers.Nadam) or optimizer.built:
@@ -41,7 +83,7 @@ def per_variable_steps(optimizer):
         )
     if isinstance(optimizer, PerVariableSteps):
         return optimizer
-    new = new_of_its_kind(optimizer, _with_steps(type(optimizer)))
+    new = new_of_its_kind(optimizer, _with_steps(type(optimizer), mixin))
     rate = optimizer._learning_rate
     new.learning_rate = rate.numpy() if isinstance(rate, keras.Variable) else rate
     return new
@@ -80,9 +122,13 @@ class PerVariableSteps:
     def build(self, variables):
         super().build(variables)
         self.first_steps = [
-            self.add_variable((), dtype="int", name=f"first_step_{i}")
-            for i in range(len(variables))
+            self.add_variable(self.counted(v), dtype="int", name=f"first_step_{i}")
+            for i, v in enumerate(variables)
         ]
+
+    def counted(self, variable):
+        """The shape of a variable's step counts."""
+        return ()
 
     @property
     def iterations(self):
@@ -108,9 +154,16 @@ class PerVariableSteps:
             object.__setattr__(self, "_first_step", None)
 
 
+class PerEntrySteps(PerVariableSteps):
+    """Mixin with a count for each entry of a variable."""
+
+    def counted(self, variable):
+        return variable.shape
+
+
 @functools.cache
-def _with_steps(cls):
-    new = type(f"PerVariableSteps{cls.__name__}", (PerVariableSteps, cls), {})
+def _with_steps(cls, mixin):
+    new = type(f"{mixin.__name__}{cls.__name__}", (mixin, cls), {})
     new.__module__ = __name__
     return keras.saving.register_keras_serializable("keras_reinit")(new)
 
@@ -118,4 +171,6 @@ def _with_steps(cls):
 # Known by name, so that a saved model finds them; not all are in every Keras.
 for _name in ("Adam", "AdamW", "Adamax", "Lamb", "Adafactor", "Muon"):
     if hasattr(keras.optimizers, _name):
-        _with_steps(getattr(keras.optimizers, _name))
+        _with_steps(getattr(keras.optimizers, _name), PerVariableSteps)
+for _kind in ENTRYWISE:
+    _with_steps(_kind, PerEntrySteps)

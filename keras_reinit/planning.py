@@ -3,6 +3,7 @@
 import copy
 
 import keras
+import numpy as np
 
 from keras_reinit.arguments import check_model
 
@@ -65,9 +66,11 @@ def _comma(cell):
 def _counts(method, stage):
     counts = dict.fromkeys(COLUMNS, 0)
     sizes = {id(v): int(keras.ops.size(v)) for v in method.network.weights}
-    for variable, value, fresh in method.outcomes(stage) if method.draws else ():
+    for variable, value, fresh in method.outcomes(stage) if method.changes else ():
         if value is not None:
             how = "scaled" if fresh is None else "fresh" if value is fresh else "mixed"
-            counts[how] += sizes.pop(id(variable))
+            touched = int(np.ma.count(value))  # All but masked entries.
+            counts[how] += touched
+            sizes[id(variable)] -= touched
     counts["kept"] = sum(sizes.values())
     return counts

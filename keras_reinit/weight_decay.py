@@ -1,10 +1,8 @@
 """The paper's weight decay: L2 in the gradient, under any optimizer."""
 
-import numbers
-
 import keras
 
-from keras_reinit.arguments import check_model
+from keras_reinit.arguments import check_model, check_not_negative
 
 
 def add_weight_decay(model, weight_decay):
@@ -34,10 +32,7 @@ def add_weight_decay(model, weight_decay):
     2
     """
     check_model(model)
-    if not (isinstance(weight_decay, numbers.Real) and weight_decay >= 0):
-        raise ValueError(
-            f"`weight_decay` must be >= 0. Received: weight_decay={weight_decay!r}"
-        )
+    check_not_negative("weight_decay", weight_decay)
     check_unregularized(model, WeightDecay)
     penalty = WeightDecay(weight_decay / 2) if weight_decay else None
     for variable in model.trainable_variables:

@@ -3,8 +3,8 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
-import numpy as np
 import pytest
+from contract import toy_data
 
 
 @pytest.fixture(autouse=True)
@@ -14,10 +14,7 @@ def seeded():
 
 @pytest.fixture
 def toy():
-    """A small classification problem: 32 examples, 4 features, 3 classes."""
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 3, 32)
-    return (rng.normal(size=(32, 4)) + 2 * labels[:, None]).astype("float32"), labels
+    return toy_data()
 
 
 @pytest.fixture
@@ -39,6 +36,9 @@ def toy_model():
         model = wrap(model) if wrap else model
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         optimizer = optimizer or keras.optimizers.SGD(0.1, momentum=0.9)
+        if hasattr(wrap, "use_ema"):
+            part = getattr(optimizer, "inner_optimizer", optimizer)
+            part.use_ema, part.ema_momentum = True, 0.5
         model.compile(optimizer, loss=loss, **kwargs)
         return model
 

@@ -9,9 +9,14 @@ import pytest
 
 from keras_reinit import (
     BornAgain,
+    Dash,
+    DenseSparseDense,
     FullReinit,
+    HareTortoise,
+    KnowledgeEvolution,
     LaterLayerForgetting,
     LayerwiseReinit,
+    ReDo,
     Reinitialize,
     Rifle,
     ShrinkPerturb,
@@ -19,36 +24,66 @@ from keras_reinit import (
     WarmRestart,
     WeightForgetting,
     add_block_normalization,
+    add_unit_statistics,
     keyed,
 )
+
+
+def toy_data():
+    """A small classification problem: 32 examples, 4 features, 3 classes."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 32)
+    return (rng.normal(size=(32, 4)) + 2 * labels[:, None]).astype("float32"), labels
 
 
 @dataclasses.dataclass(frozen=True)
 class Method:
     """A method as a user sets it up: the callback, and what the model needs.
 
-    `keeps_some` says that an event leaves whole weights as they are.
+    `keeps_some` says that an event leaves whole weights as they are, `changes` at which
+    of two events weights change, `goes_on` that a second `fit` goes on as one would.
     """
 
     make: type[Reinitialize]
     wrap: object = None
     arguments: tuple = ()
     keeps_some: bool = False
+    changes: tuple = (True, True)
+    goes_on: bool = True
 
     def __call__(self, schedule, **kwargs):
-        if self.make is WarmRestart:
-            kwargs.pop("seed", None)
+        if self.make in (WarmRestart, HareTortoise, DenseSparseDense, Dash):
+            kwargs.pop("seed", None)  # They draw nothing.
         return self.make(schedule, **{**dict(self.arguments), **kwargs})
 
 
+def with_average(model):
+    """Asks `toy_model` for an optimizer with a moving average."""
+    return model
+
+
+with_average.use_ema = True
+TOY = toy_data()
+FRESH = ("optimizer_state", "fresh")
+
 METHODS = {
+    "dash": Method(Dash, None, (FRESH, ("data", TOY)), keeps_some=True),
+    "dense_sparse_dense": Method(
+        DenseSparseDense, None, (("final_rate", 1),), True, changes=(True, False)
+    ),
+    # What ends a fit of an optimizer with an average is the average.
+    "hare_tortoise": Method(HareTortoise, with_average, (FRESH,), goes_on=False),
+    "knowledge_evolution": Method(KnowledgeEvolution, keeps_some=True),
+    "redo": Method(
+        ReDo, add_unit_statistics, (FRESH, ("threshold", 0.9)), keeps_some=True
+    ),
     "full": Method(FullReinit),
     "layerwise": Method(LayerwiseReinit, add_block_normalization),
     "layerwise_plain": Method(LayerwiseReinit, None, (("normalize", False),)),
     "later_layers": Method(LaterLayerForgetting, keeps_some=True),
-    "rifle": Method(Rifle, None, (("optimizer_state", "fresh"),), keeps_some=True),
+    "rifle": Method(Rifle, None, (FRESH,), keeps_some=True),
     "shrink_perturb": Method(ShrinkPerturb),
-    "warm_restart": Method(WarmRestart),
+    "warm_restart": Method(WarmRestart, changes=(False, False)),
     "random_weights": Method(WeightForgetting, keeps_some=True),
     "born_again": Method(FullReinit, BornAgain),
     "self_distillation": Method(ShrinkPerturb, BornAgain),
@@ -75,6 +110,20 @@ not_compiled = not_on_torch("steps are not compiled on PyTorch")
 every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
 
 
+class Steps(keras.callbacks.Callback):
+    """Keeps the weights before and after each step."""
+
+    def __init__(self):
+        super().__init__()
+        self.begins, self.ends = [], []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.begins.append([np.copy(weight) for weight in self.model.get_weights()])
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.ends.append([np.copy(weight) for weight in self.model.get_weights()])
+
+
 class Spy(keras.callbacks.Callback):
     """Keeps weights and optimizer steps at both ends of each epoch."""
 
@@ -83,11 +132,15 @@ class Spy(keras.callbacks.Callback):
         self.begins, self.ends, self.steps = [], [], []
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.begins.append(self.model.get_weights())
+        self.begins.append(self._weights())
         self.steps.append(int(self.model.optimizer.iterations))
 
     def on_epoch_end(self, epoch, logs=None):
-        self.ends.append(self.model.get_weights())
+        self.ends.append(self._weights())
+
+    def _weights(self):
+        # Copies: what changes a variable in place would change these, too.
+        return [np.copy(weight) for weight in self.model.get_weights()]
 
 
 def fit(model, toy, callback, epochs, callbacks=(), **kwargs):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from contract import every_method, fit, one_step_an_execution, same, state
 
-from keras_reinit import Stages, StepStages, WarmRestart, per_variable_steps
+from keras_reinit import Stages, StepStages, per_entry_steps, per_variable_steps
 
 
 @every_method
@@ -21,8 +21,8 @@ def test_weights_change_at_the_begin_of_a_stage_and_nowhere_else(
         not same(end, begin)
         for end, begin in zip(spy.ends, spy.begins[1:], strict=False)
     ]
-    expected = [False, True, False, True, False]
-    assert changed == ([False] * 5 if method.make is WarmRestart else expected)
+    first, second = method.changes
+    assert changed == [False, first, False, second, False]
     assert history["stage"] == [0, 0, 1, 1, 2, 2]
 
 
@@ -54,6 +54,8 @@ def test_one_stage_is_standard_training(method, toy, toy_model):
 
 @every_method
 def test_a_later_fit_goes_on_with_the_schedule(method, toy, toy_model):
+    if not method.goes_on:
+        pytest.skip("Keras' own averages do not go on either")
     runs = []
     for parts in ([(0, 4)], [(0, 2), (2, 4)]):
         keras.utils.set_random_seed(1)
@@ -67,6 +69,8 @@ def test_a_later_fit_goes_on_with_the_schedule(method, toy, toy_model):
 @every_method
 def test_callbacks_can_be_copied_and_serialized(method):
     callback = method(Stages(4, 2), optimizer_state="keep")
+    if hasattr(callback, "data"):
+        callback.data = None  # Not a part of a configuration.
     assert vars(copy.deepcopy(callback)) == vars(callback)
     config = json.loads(json.dumps(keras.saving.serialize_keras_object(callback)))
     assert vars(keras.saving.deserialize_keras_object(config)) == vars(callback)
@@ -91,7 +95,9 @@ def test_frozen_layers_are_never_touched(method, toy, toy_model):
     frozen = [network.get_layer(name) for name in ("first", "norm")]
     for layer in frozen:
         layer.trainable = False
-    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    optimizer = keras.optimizers.SGD(use_ema=hasattr(method.wrap, "use_ema"))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss)
     before = [value for layer in frozen for value in layer.get_weights()]
     fit(model, toy, method(Stages(4, 2)), 4)
     after = [value for layer in frozen for value in layer.get_weights()]
@@ -126,14 +132,16 @@ def test_a_schedule_in_steps_is_the_same_training(method, toy, toy_model):
 def test_other_policies_let_the_schedule_run_on(
     method, optimizer_state, toy, toy_model
 ):
-    optimizer = per_variable_steps(keras.optimizers.Adam(0.01))
+    counting = per_entry_steps if method.make.entries else per_variable_steps
+    optimizer = counting(keras.optimizers.Adam(0.01))
     spy, _, model, _ = train(
         method, toy, toy_model, Stages(4, 2), 4,
         optimizer=optimizer, optimizer_state=optimizer_state,
     )  # fmt: skip
     assert spy.steps == [0, 4, 8, 12]
-    starts = {int(first) for first in model.optimizer.first_steps}
-    changes = optimizer_state == "reinitialized" and method.make is not WarmRestart
+    starts = [keras.ops.convert_to_numpy(f) for f in model.optimizer.first_steps]
+    starts = {int(start) for first in starts for start in first.ravel()}
+    changes = optimizer_state == "reinitialized" and method.changes[0]
     some = {0} if method.keeps_some else set()
     assert starts == ({8} | some if changes else {0})
 

@@ -8,11 +8,9 @@ origin, as weight decay has it, the weights decay toward where they began, those
 the loss does not need soonest.
 """
 
-import numbers
-
 import keras
 
-from keras_reinit.arguments import check_model
+from keras_reinit.arguments import check_model, check_not_negative
 from keras_reinit.weight_decay import check_unregularized
 
 
@@ -39,8 +37,7 @@ def add_l2_init(model, strength):
     [12.0, 0.0]
     """
     check_model(model)
-    if not (isinstance(strength, numbers.Real) and strength >= 0):
-        raise ValueError(f"`strength` must be >= 0. Received: strength={strength!r}")
+    check_not_negative("strength", strength)
     check_unregularized(model, L2Init)
     for variable in model.trainable_variables:
         first = keras.ops.convert_to_numpy(variable)

@@ -25,7 +25,7 @@ class WarmRestart(Reinitialize):
     'fresh'
     """
 
-    draws = False
+    changes = draws = False
 
     def __init__(self, schedule, *, optimizer_state="fresh"):
         super().__init__(schedule, optimizer_state=optimizer_state, seed=0)

@@ -50,8 +50,6 @@ class WeightForgetting(Reinitialize):
         **kwargs: As in `keras_reinit.Reinitialize`: `optimizer_state`, `seed`,
             `initializers`.
 
-    With `optimizer_state="reinitialized"`, the state of a whole kernel starts again.
-
     Raises:
         ValueError: For an argument out of its range.
 
@@ -61,6 +59,8 @@ class WeightForgetting(Reinitialize):
     >>> smallest(np.array([3.0, -1.0, 2.0, 0.5]), share=0.5)
     array([False,  True, False,  True])
     """
+
+    entries = True
 
     def __init__(self, schedule, share=0.5, choice="random", **kwargs):
         super().__init__(schedule, **kwargs)
@@ -79,8 +79,8 @@ class WeightForgetting(Reinitialize):
         place = self._places.get(id(variable))
         if place is None or self.share == 0:
             return None
-        weight = variable.numpy()
-        return np.where(self._chosen(stage, place, weight), fresh(), weight)
+        chosen = self._chosen(stage, place, keras.ops.convert_to_numpy(variable))
+        return np.ma.array(fresh(), mask=~chosen)
 
     def _chosen(self, stage, place, weight):
         if self.choice == "magnitude":

@@ -1,0 +1,135 @@
+"""DASH: weights shrink, the more the less they point where the loss falls.
+
+    G <- (1 - a) * G - a * gradient            over the batches of the data, a = 0.3
+    w <- w * max(shrink, cos(G, w))            shrink = 0.3
+
+for each filter of a convolution (of one input and one output channel), each row of a
+dense kernel that leads to one output, and each bias as a whole. Shin et al. 2024,
+"DASH: Warm-Starting Neural Network Training in Stationary Settings without Loss of
+Plasticity" (arXiv 2410.23495), for data that arrive in chunks: before each new chunk,
+with all the data so far. As in the public code
+(baekrok/DASH-Direction-Aware-SHrinking), images are not augmented for it, normalization
+layers stay as they are, and the optimizer runs on.
+"""
+
+import keras
+import numpy as np
+
+from keras_reinit.arguments import check_share
+from keras_reinit.callback import Reinitialize
+from keras_reinit.gradients import average_gradient
+from keras_reinit.layer_kinds import KERNELS, kind
+
+
+def direction_shrink(weight, descent, shrink, axes):
+    """Returns `weight * max(shrink, cos(descent, weight))`, arrays of one shape.
+
+    Args:
+        weight, descent: Arrays; `descent` is an average of negative gradients.
+        shrink: Float in [0, 1].
+        axes: Tuple of axes that one vector lies along. Of a vector of zeros, the cosine
+            counts as 0.
+    """
+    dot = np.sum(weight * descent, axes, keepdims=True)
+    norms = np.sqrt(
+        np.sum(np.square(weight), axes, keepdims=True)
+        * np.sum(np.square(descent), axes, keepdims=True)
+    )
+    cosine = np.divide(dot, norms, out=np.zeros_like(dot), where=norms > 0)
+    return weight * np.clip(cosine, shrink, 1.0)
+
+
+@keras.saving.register_keras_serializable("keras_reinit")
+class Dash(Reinitialize):
+    """Shrinks weights by the direction of the loss's descent at each stage.
+
+    Args:
+        schedule: A `Stages`.
+        data: The training data: a data set of batches, such as a `tf.data.Dataset` that
+            can be gone through again, or a tuple (x, y) of arrays. It is not part of a
+            saved configuration: set it as an attribute, or for another chunk.
+        shrink: Float in [0, 1], the least that is left of a weight.
+        rate: Float in [0, 1], of the average of gradients.
+        batch_size: Integer, for arrays.
+        optimizer_state: As in `keras_reinit.Reinitialize`; here `"keep"` by default.
+
+    Raises:
+        ValueError: For an argument out of its range; when training begins, without
+        data.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", loss="mse")
+    >>> x, y = np.ones((8, 3)), np.ones((8, 1))
+    >>> callback = Dash(Stages(epochs=4, stages=2), data=(x, y))
+    >>> _ = model.fit(x, y, epochs=4, callbacks=[callback], verbose=0)
+    >>> weight, descent = np.array([[3.0], [4.0]]), np.array([[4.0], [3.0]])
+    >>> direction_shrink(weight, descent, shrink=0.3, axes=(0,)).round(2).tolist()
+    [[2.88], [3.84]]
+    """
+
+    draws = False
+
+    def __init__(
+        self,
+        schedule,
+        data=None,
+        *,
+        shrink=0.3,
+        rate=0.3,
+        batch_size=128,
+        optimizer_state="keep",
+    ):
+        super().__init__(schedule, optimizer_state=optimizer_state, seed=0)
+        check_share("shrink", shrink)
+        check_share("rate", rate)
+        self.data = data
+        self.shrink = shrink
+        self.rate = rate
+        self.batch_size = batch_size
+        self._axes = self._gradients = None
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        if self.data is None:
+            raise ValueError(
+                "`data` must be the training data, a data set of batches or (x, y), "
+                "which is no part of a configuration. Received: data=None"
+            )
+
+    def outcomes(self, stage):
+        self._gradients = average_gradient(
+            self.model, self.network, self.data, self.rate, self.batch_size
+        )
+        self._axes = dict(_vectors(self.network))
+        yield from super().outcomes(stage)
+        self._axes = self._gradients = None
+
+    def rule(self, stage, variable, fresh):
+        """Shrinks each vector of a kernel or bias."""
+        axes, gradient = self._axes.get(id(variable)), self._gradients.get(id(variable))
+        if axes is None or gradient is None:
+            return None
+        weight = keras.ops.convert_to_numpy(variable)
+        return direction_shrink(weight, -gradient, self.shrink, axes)
+
+    def get_config(self):
+        config = super().get_config()
+        own = ("shrink", "rate", "batch_size")
+        return {
+            **{name: config[name] for name in ("schedule", "optimizer_state")},
+            **{name: getattr(self, name) for name in own},
+        }
+
+
+def _vectors(model):
+    """Pairs of ids of kernels and biases, and the axes along which a vector lies."""
+    for layer in model._flatten_layers():
+        if kind(layer) not in KERNELS:
+            continue
+        rank = len(layer.kernel.shape)
+        # Positions of a convolution; inputs of a dense layer.
+        yield id(layer.kernel), tuple(range(rank - 2)) or (0,)
+        if layer.bias is not None:
+            yield id(layer.bias), (0,)

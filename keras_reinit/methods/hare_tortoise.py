@@ -1,0 +1,66 @@
+"""Hare & Tortoise: a fast learner returns to the average of its weights at each stage.
+
+    slow <- m * slow + (1 - m) * fast   after each step,   m = 0.999
+    fast <- slow                        at the begin of a stage
+
+Lee et al. 2024, "Slow and Steady Wins the Race: Maintaining Plasticity with Hare and
+Tortoise Networks" (arXiv 2406.02596). In the public code (dojeon-ai/Hare-Tortoise) the
+fast network returns every 10 epochs, its optimizer runs on, and the slow network is
+what is evaluated. The slow weights are the moving average that Keras' optimizers keep
+(`use_ema`), which is part of their state: backups and `SwapEMAWeights` know it. That
+code averages BatchNorm's statistics, too, which are not an optimizer's; here they stay
+those of the fast network. It also returns right at the first epoch, which changes
+nothing here.
+"""
+
+import keras
+
+from keras_reinit.callback import Reinitialize
+from keras_reinit.optimizers import average_of, keeps_average
+
+
+@keras.saving.register_keras_serializable("keras_reinit")
+class HareTortoise(Reinitialize):
+    """Puts the optimizer's moving average in place of the weights at each stage.
+
+    With `keras.callbacks.SwapEMAWeights(swap_on_epoch=True)` before it in the list of
+    callbacks, the slow network is what is validated and saved at the end of each epoch.
+
+    Args:
+        schedule: A `Stages`: `Stages(100, 10)` returns every 10 epochs.
+        optimizer_state: As in `keras_reinit.Reinitialize`; here `"keep"` by default.
+
+    Raises:
+        ValueError: When training begins, for an optimizer without `use_ema=True`.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    >>> optimizer = keras.optimizers.AdamW(1e-3, use_ema=True, ema_momentum=0.999)
+    >>> model.compile(optimizer, loss="mse")
+    >>> _ = model.fit(
+    ...     np.ones((8, 3)), np.ones((8, 1)), epochs=4, verbose=0,
+    ...     callbacks=[HareTortoise(Stages(epochs=4, stages=2))])
+    """
+
+    draws = False
+
+    def __init__(self, schedule, *, optimizer_state="keep"):
+        super().__init__(schedule, optimizer_state=optimizer_state, seed=0)
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        if not keeps_average(self.model.optimizer):
+            raise ValueError(
+                "`optimizer` must keep a moving average of the weights: pass "
+                "`use_ema=True, ema_momentum=0.999`. "
+                f"Received: {self.model.optimizer}, use_ema=False"
+            )
+
+    def rule(self, stage, variable, fresh):
+        """The average, where there is one."""
+        return average_of(self.model.optimizer, variable)
+
+    def get_config(self):
+        config = super().get_config()
+        return {name: config[name] for name in ("schedule", "optimizer_state")}

@@ -1,0 +1,125 @@
+"""ReDo: units that have gone dormant start again, without a change of the function.
+
+    s_i = mean|h_i| / mean_k mean|h_k|,   unit i of a layer is dormant if s_i <=
+    threshold weights into a dormant unit <- fresh,   weights out of it <- 0
+
+Sokar et al. 2023, "The Dormant Neuron Phenomenon in Deep Reinforcement Learning" (arXiv
+2302.12902), with means over the batch and all positions of the activations, threshold
+0.025. As in the public code (google/dopamine, labs/redo) the biases of dormant units
+start fresh, those of the layers above stay, and the output layer's units are never
+dormant. Where sources differ, or are silent:
+
+- That code measures 256 examples of the replay buffer; here it is the last training
+  batch.
+- That code keeps Adam's step count; a port (timoklein/redo) found it crucial to restart
+  it. Here the touched entries start at step 1 (`per_entry_steps`).
+- That code leaves out layers that are added to a residual stream. Here those that are
+  added up are one unit, which is dormant if it is wherever an activation shows it.
+- Normalization of a recycled unit (scale, offset, statistics) starts fresh, too, as in
+  Continual Backpropagation; the networks of the paper have none.
+"""
+
+import keras
+import numpy as np
+
+from keras_reinit.arguments import check_not_negative
+from keras_reinit.callback import Reinitialize
+from keras_reinit.unit_statistics import UnitStatistics
+from keras_reinit.units import Units
+
+
+def dormant(activity, threshold):
+    """Which units of a layer are dormant: boolean array.
+
+    Args:
+        activity: Array of shape (units,), each unit's mean |h|.
+        threshold: Float >= 0, of the score: 1 is that of an average unit.
+    """
+    return activity / (np.mean(activity) + 1e-9) <= threshold
+
+
+@keras.saving.register_keras_serializable("keras_reinit")
+class ReDo(Reinitialize):
+    """Recycles dormant units at each stage.
+
+    The paper's every 1000 steps are `StepStages(total, total // 1000)`.
+
+    Args:
+        schedule: A `Stages` or `StepStages`.
+        threshold: Float >= 0, the score up to which a unit is dormant; 0 means those
+            that were never active in the last batch.
+        optimizer_state: As in `keras_reinit.Reinitialize`; here `"reinitialized"` by
+            default: of exactly the entries that changed.
+        **kwargs: As in `keras_reinit.Reinitialize`: `seed`, `initializers`.
+
+    Raises:
+        ValueError: For an argument out of its range; when training begins, for a model
+            without `UnitStatistics`, or an optimizer that does not fit.
+
+    Example:
+
+    >>> model = keras.Sequential([
+    ...     keras.Input((3,)), keras.layers.Dense(4, activation="relu"),
+    ...     keras.layers.Dense(1)])
+    >>> model = add_unit_statistics(model)
+    >>> model.compile(per_entry_steps(keras.optimizers.Adam()), loss="mse")
+    >>> _ = model.fit(
+    ...     np.ones((8, 3)), np.ones((8, 1)), epochs=4, verbose=0,
+    ...     callbacks=[ReDo(Stages(epochs=4, stages=4))])
+    >>> dormant(np.array([0.0, 1.0, 3.0]), threshold=0.025)
+    array([ True, False, False])
+    """
+
+    entries = True
+
+    def __init__(
+        self, schedule, threshold=0.025, *, optimizer_state="reinitialized", **kwargs
+    ):
+        super().__init__(schedule, optimizer_state=optimizer_state, **kwargs)
+        check_not_negative("threshold", threshold)
+        self.threshold = threshold
+        self._masks = None
+
+    def prepare(self):
+        super().prepare()
+        if not statistics(Units(self.network)):
+            raise ValueError(
+                "`model` must have UnitStatistics layers: use `model = keras_reinit."
+                "add_unit_statistics(model)` before `compile`. "
+                f"Received: model={self.network.name!r}"
+            )
+
+    def outcomes(self, stage):
+        units = Units(self.network)
+        self._masks = units.masks(self._dormant(units))
+        yield from super().outcomes(stage)
+        self._masks = None
+
+    def _dormant(self, units):
+        """Boolean array of the units that are dormant wherever they are measured."""
+        seen, awake = np.zeros((2, len(units.free)), bool)
+        for layer, ids in statistics(units):
+            activity = keras.ops.convert_to_numpy(layer.activity)
+            seen[ids] = True
+            awake[ids[~dormant(activity, self.threshold)]] = True
+        return seen & ~awake & units.free
+
+    def rule(self, stage, variable, fresh):
+        """Fresh weights into dormant units; zero out of them."""
+        made, read = self._masks.get(id(variable), (None, None))
+        if made is None or not (made | read).any():
+            return None
+        value = fresh() if made.any() else np.zeros(variable.shape, "float32")
+        return np.ma.array(np.where(read, 0, value), mask=~(made | read))
+
+    def get_config(self):
+        return {**super().get_config(), "threshold": self.threshold}
+
+
+def statistics(units):
+    """Pairs of each `UnitStatistics` of a model and the numbers of its units."""
+    return [
+        (node.operation, ids)
+        for node, ids in units.features
+        if isinstance(node.operation, UnitStatistics)
+    ]
