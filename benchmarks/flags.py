@@ -99,6 +99,12 @@ def config(**changes):
         raise flags.IllegalFlagValueError(str(error)) from error
 
 
+def methods(default):
+    """The methods that the flags name, as a tuple; `all` is every one."""
+    given = flags.FLAGS.method or default
+    return METHODS if list(given) == ["all"] else tuple(given)
+
+
 def _define(field, is_list):
     name, text = field.name, HELP[field.name]
     if is_list:

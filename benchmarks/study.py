@@ -6,7 +6,7 @@ The default (five methods, no / full regularization / full with 40% label noise,
 600 digits with a small network, four seeds, learning rate and weight decay chosen
 on validation data) takes 15 to 20 minutes on two cores. Stop it at any moment; the
 same command goes on where it was. `--regularization` and `--label_noise` with several
-values are combined, each with each.
+values are combined, each with each. `--methods=all` takes the whole family.
 """
 
 import concurrent.futures
@@ -22,6 +22,7 @@ from keras_reinit import results, study, training
 def define_flags():
     """The shared flags, with lists for what the study varies, and its own."""
     shared.define("results/study", shared.VARIED)
+    flags.DEFINE_alias("methods", "method")
     flags.DEFINE_integer("seeds", 4, "seeds from --seed on", lower_bound=1)
     flags.DEFINE_integer(
         "tuning_seeds", 1, "seeds that hyperparameters are chosen on", lower_bound=1
@@ -53,7 +54,7 @@ def from_flags():
     )
     return study.Study(
         base=base,
-        methods=tuple(values.method or defaults.methods),
+        methods=shared.methods(defaults.methods),
         settings=settings,
         seeds=tuple(range(values.seed, values.seed + values.seeds)),
         tuning_seeds=min(values.tuning_seeds, values.seeds),

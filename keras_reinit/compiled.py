@@ -12,6 +12,7 @@ from keras_reinit.fresh import fresh_draws
 from keras_reinit.optimizers import reset_optimizer
 from keras_reinit.recipes import find_recipes
 from keras_reinit.student import check_student, network_of
+from keras_reinit.unit_statistics import add_unit_statistics
 from keras_reinit.weight_decay import WeightDecay, add_weight_decay
 
 # What of a config changes values of a training, but no operation of its graph.
@@ -112,6 +113,8 @@ def graph(config, splits):
         splits.train[0].shape,
         splits.num_classes,
         config.method.startswith("layerwise"),
+        config.method == "hare_tortoise",
+        config.method == "redo",
         config.distills,
         _span(config) if _anneals(config) else None,
         bool(config.weight_decay) if _is_l2(config) else config.weight_decay,
@@ -131,6 +134,8 @@ def wrapped(config, network):
     if config.method.startswith("layerwise"):
         count = config.num_blocks or min(config.stages, len(blocks(model)))
         model = add_block_normalization(model, count)
+    if config.method == "redo":
+        model = add_unit_statistics(model)
     if _is_l2(config):
         add_weight_decay(model, config.weight_decay)
     if config.distills:
@@ -189,6 +194,8 @@ def optimizer(config, steps):
     return keras.optimizers.SGD(
         rate,
         momentum=config.momentum,
+        use_ema=config.method == "hare_tortoise",
+        ema_momentum=0.999,
         weight_decay=config.weight_decay if decoupled else None,
     )
 

@@ -6,9 +6,14 @@ from keras_reinit import data, models
 from keras_reinit.arguments import check_share
 from keras_reinit.distillation_loss import DistillationLoss
 from keras_reinit.methods import (
+    Dash,
+    DenseSparseDense,
     FullReinit,
+    HareTortoise,
+    KnowledgeEvolution,
     LaterLayerForgetting,
     LayerwiseReinit,
+    ReDo,
     Rifle,
     ShrinkPerturb,
     WarmRestart,
@@ -25,11 +30,18 @@ METHODS = (
     "rifle",
     "random_weights",
     "smallest_weights",
+    "knowledge_evolution",
+    "dense_sparse_dense",
+    "dash",
+    "hare_tortoise",
+    "redo",
     "born_again",
     "warm_restart+distillation",
     "shrink_perturb+distillation",
     "layerwise+distillation",
 )
+# By their definitions the optimizer, and with it the schedule of its rate, runs on.
+RUNNING_ON = ("rifle", "dash", "hare_tortoise", "redo")
 REGULARIZATIONS = ("none", "D", "C", "W", "DC", "DW", "CW", "DCW")
 WEIGHT_DECAYS = ("l2", "decoupled")
 NOISES = {
@@ -75,7 +87,8 @@ class Config:
         num_blocks: Integer, the blocks of layer-wise re-initialization; `None` for
             all that the network has, at most `stages`.
         distillation_weight, temperature: Of Born-Again and `+distillation`.
-        optimizer_state: `"fresh"`, `"reinitialized"` or `"keep"`, see `Reinitialize`.
+        optimizer_state: `"fresh"`, `"reinitialized"` or `"keep"`, see `Reinitialize`;
+            of no effect on methods that define it (`RUNNING_ON`).
         seed: Integer >= 0, of everything that is random. Runs that share it share
             split, noise, first weights, batches and augmentation: they are pairs.
     """
@@ -210,7 +223,7 @@ class Config:
     @property
     def restarts(self):
         """Whether the learning-rate schedule begins again with each stage."""
-        return self.method not in ("standard", "rifle")
+        return self.method not in ("standard", *RUNNING_ON)
 
     @property
     def distills(self):
@@ -218,7 +231,10 @@ class Config:
         return self.method == "born_again" or self.method.endswith("+distillation")
 
     def callback(self):
-        """The re-initialization callback, or `None` for standard training."""
+        """The re-initialization callback, or `None` for standard training.
+
+        That of `"dash"` has to be given its `data`.
+        """
         shared = {"optimizer_state": self.optimizer_state}
         seeded = {**shared, "seed": self.seed}
         schedule = self.schedule
@@ -230,7 +246,14 @@ class Config:
             ),
             "layerwise": lambda: LayerwiseReinit(schedule, **seeded),
             "later_layers": lambda: LaterLayerForgetting(schedule, **seeded),
-            "rifle": lambda: Rifle(schedule, seed=self.seed),  # The optimizer runs on.
+            "rifle": lambda: Rifle(schedule, seed=self.seed),
+            "dash": lambda: Dash(schedule),
+            "hare_tortoise": lambda: HareTortoise(schedule),
+            "redo": lambda: ReDo(schedule, seed=self.seed),
+            "knowledge_evolution": lambda: KnowledgeEvolution(schedule, **seeded),
+            "dense_sparse_dense": lambda: DenseSparseDense(
+                schedule, final_rate=1.0, **shared
+            ),
             "random_weights": lambda: WeightForgetting(schedule, **seeded),
             "smallest_weights": lambda: WeightForgetting(
                 schedule, choice="magnitude", **seeded

@@ -172,13 +172,12 @@ def _train(config, splits, compiled, callbacks):
         patience=config.schedule.total,
         restore_best_weights=True,
     )
-    callback = config.callback()
     history = compiled.model.fit(
         stream,
         epochs=config.schedule.total,
         steps_per_epoch=num_steps(config, splits),
         shuffle=False,  # The stream shuffles.
-        callbacks=[callback] * (callback is not None)
+        callbacks=_method_callbacks(config, datasets["train"])
         + [Finite(), Validation(evaluations), ends, *callbacks, best],
         verbose=0,
     ).history
@@ -190,6 +189,16 @@ def _train(config, splits, compiled, callbacks):
         )
     }
     return curves, ends.rows, {"epoch": best.best_epoch, **evaluations()}
+
+
+def _method_callbacks(config, data):
+    """The callbacks of a method; `data` are the training data, not augmented."""
+    callback = config.callback()
+    if config.method == "dash":
+        callback.data = data
+    if config.method == "hare_tortoise":  # The slow network is what is evaluated.
+        return [keras.callbacks.SwapEMAWeights(swap_on_epoch=True), callback]
+    return [] if callback is None else [callback]
 
 
 class Finite(keras.callbacks.Callback):

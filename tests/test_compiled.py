@@ -27,6 +27,11 @@ PAIRS = {
     "another method": (
         {"method": "warm_restart", "label_noise": 0.4}, {"method": "shrink_perturb"},
     ),
+    "slow weights": (
+        {"method": "hare_tortoise"}, {"method": "hare_tortoise", "seed": 3},
+    ),
+    "dormant units": ({"method": "redo"}, {"method": "redo", "seed": 3}),
+    "masks": ({"method": "dense_sparse_dense"}, {"method": "warm_restart"}),
     "layer-wise": ({"method": "layerwise"}, {"method": "layerwise", "seed": 3}),
     "born again": (
         {"method": "born_again"},
