@@ -3,6 +3,7 @@
 from keras_reinit.block_normalization import BlockNormalization
 from keras_reinit.blocks import Block, add_block_normalization, blocks
 from keras_reinit.callback import Reinitialize
+from keras_reinit.diagnostics import Diagnostics
 from keras_reinit.distillation import BornAgain
 from keras_reinit.distillation_loss import DistillationLoss
 from keras_reinit.fresh import fresh_weights, reinitialize
@@ -39,6 +40,7 @@ __all__ = [
     "BornAgain",
     "Dash",
     "DenseSparseDense",
+    "Diagnostics",
     "DistillationLoss",
     "FullReinit",
     "HareTortoise",

@@ -47,6 +47,11 @@ class Reinitialize(keras.callbacks.Callback):
         seed: Integer >= 0, or `None` for one from Python's generator, which
             `keras.utils.set_random_seed` governs.
         initializers: See `keras_reinit.fresh_weights`.
+        when: Function without arguments that is asked at the begin of each stage but
+        the
+            first whether anything is to happen, such as `Diagnostics(...).when(...)`;
+            `None` is always. It is not part of a saved configuration; a training that
+            is continued needs one that depends on nothing but the model's weights.
 
     Raises:
         ValueError: For an argument out of its range; when training begins, for
@@ -61,7 +66,13 @@ class Reinitialize(keras.callbacks.Callback):
     entries = False
 
     def __init__(
-        self, schedule, *, optimizer_state="fresh", seed=None, initializers=None
+        self,
+        schedule,
+        *,
+        optimizer_state="fresh",
+        seed=None,
+        initializers=None,
+        when=None,
     ):
         super().__init__()
         if not hasattr(schedule, "event"):
@@ -75,7 +86,13 @@ class Reinitialize(keras.callbacks.Callback):
         seed = random.randrange(2**31) if seed is None else seed
         self.seed = checked_integer("seed", seed)
         checked_initializers(initializers)
+        if not (when is None or callable(when)):
+            raise ValueError(
+                f"`when` must be a function without arguments. Received: when={when!r}"
+            )
         self.initializers = dict(initializers or {})
+        self.when = when
+        self._refused = set()
         self._recipes = None
         self._is_new = True
         self._epoch = 0
@@ -107,13 +124,14 @@ class Reinitialize(keras.callbacks.Callback):
     def events(self):
         """List of the events so far: `{"stage": ..., "epochs" or "steps": ...}`.
 
-        Those before a resume are among them: the schedule tells.
+        Those before a resume are among them: the schedule tells, but for what `when`
+        refused before it.
         """
         unit, starts = self.schedule.unit, self.schedule.starts
         return [
             {"stage": stage, unit: start}
             for stage, start in enumerate(starts)
-            if 0 < stage <= self.schedule.stage(self._at)
+            if 0 < stage <= self.schedule.stage(self._at) and stage not in self._refused
         ]
 
     def outcomes(self, stage):
@@ -179,8 +197,12 @@ class Reinitialize(keras.callbacks.Callback):
     def _begin(self, at, previous):
         self._at = at
         stage = self.schedule.event(at, previous)
-        if stage is not None:
+        if stage is None:
+            return
+        if self.when is None or self.when():
             self._event(stage)
+        else:
+            self._refused.add(stage)
 
     def _event(self, stage):
         model = self.model  # Must come first: on JAX this brings the weights back.

@@ -36,6 +36,17 @@ def check_order(callback):
             )
 
 
+def check_after(callback):
+    """A `ValueError` if a re-initialization of the same `fit` comes after this one."""
+    callbacks = _callbacks_of_the_same_fit()
+    later = callbacks[callbacks.index(callback) + 1 :] if callback in callbacks else []
+    if any(hasattr(other, "outcomes") for other in later):
+        raise ValueError(
+            f"`callbacks` must have {type(callback).__name__} after the "
+            f"re-initialization. Received: {[type(one).__name__ for one in callbacks]}"
+        )
+
+
 def _callbacks_of_the_same_fit():
     """Keras tells a callback nothing of the others; the list that calls it knows."""
     frame = sys._getframe(1)

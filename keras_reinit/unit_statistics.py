@@ -14,6 +14,13 @@ class UnitStatistics(keras.layers.Layer):
     Attributes:
         activity: Weight of shape (features,): the mean of |x| over batch and positions,
             one before the first. It is not trained, and part of a saved model.
+
+    Example:
+
+    >>> layer = UnitStatistics()
+    >>> _ = layer(np.array([[1.0, -2.0], [3.0, 0.0]]), training=True)
+    >>> keras.ops.convert_to_numpy(layer.activity).tolist()
+    [2.0, 1.0]
     """
 
     def build(self, input_shape):

@@ -14,7 +14,7 @@ from keras_reinit import (
     add_weight_decay,
     inject_plasticity,
 )
-from keras_reinit.gradients import average_gradient
+from keras_reinit.gradients import Gradients
 from keras_reinit.methods.dash import direction_shrink
 from keras_reinit.methods.weight_forgetting import smallest
 from keras_reinit.roles import kernels
@@ -137,7 +137,7 @@ def test_the_average_gradient_is_that_of_the_batches_without_penalties():
     x = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [2.0, 0.0]], "float32")
     y = np.zeros((4, 1), "float32")
     first = model.get_weights()
-    found = average_gradient(model, model, (x, y), rate=0.3, batch_size=2)
+    found = Gradients(model, model).average((x, y), rate=0.3, batch_size=2)
     errors = x @ first[0] + first[1] - y
 
     def gradient(some):
@@ -155,7 +155,7 @@ def test_the_average_gradient_leaves_the_model_as_it_is(toy, toy_model):
     fit(model, toy, keras.callbacks.Callback(), 1)
     before = [v.numpy() for v in model.variables]
     steps = int(model.optimizer.iterations)
-    found = average_gradient(model, model.student, toy, rate=0.3, batch_size=8)
+    found = Gradients(model, model.student).average(toy, rate=0.3, batch_size=8)
     assert same(before, [v.numpy() for v in model.variables])
     assert len(found) == len(model.student.trainable_variables)
     assert int(model.optimizer.iterations) == steps
@@ -164,7 +164,7 @@ def test_the_average_gradient_leaves_the_model_as_it_is(toy, toy_model):
 
 def test_dash_shrinks_each_vector(toy, toy_model):
     model = toy_model(keras.optimizers.SGD(0.0))
-    gradients = average_gradient(model, model, TOY, rate=0.3, batch_size=8)
+    gradients = Gradients(model, model).average(TOY, rate=0.3, batch_size=8)
     spy, _ = fit(model, toy, Dash(Stages(2, 2), toy, batch_size=8), 2)
     for i, variable in enumerate(model.weights):
         before, after = spy.ends[0][i], spy.begins[1][i]
@@ -188,7 +188,7 @@ def test_dash_takes_each_filter_of_a_convolution_by_itself():
     callback = Dash(Stages(2, 2), (x, y))
     callback.set_model(model)
     before = conv.kernel.numpy()
-    gradient = average_gradient(model, model, (x, y), 0.3)[id(conv.kernel)]
+    gradient = Gradients(model, model).average((x, y), 0.3)[id(conv.kernel)]
     [value] = [v for variable, v, _ in callback.outcomes(1) if variable is conv.kernel]
     for i in range(2):
         for o in range(2):

@@ -15,8 +15,8 @@ from keras_reinit import (
     per_variable_steps,
 )
 from keras_reinit.methods.knowledge_evolution import kept_units
-from keras_reinit.methods.redo import dormant
 from keras_reinit.models import preact_resnet18
+from keras_reinit.plasticity import dormant
 
 EVENT = Stages(2, 2)
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from keras_reinit.arguments import check_share
 from keras_reinit.callback import Reinitialize
-from keras_reinit.gradients import average_gradient
+from keras_reinit.gradients import Gradients
 from keras_reinit.layer_kinds import KERNELS, kind
 
 
@@ -52,6 +52,7 @@ class Dash(Reinitialize):
         rate: Float in [0, 1], of the average of gradients.
         batch_size: Integer, for arrays.
         optimizer_state: As in `keras_reinit.Reinitialize`; here `"keep"` by default.
+        when: As in `keras_reinit.Reinitialize`.
 
     Raises:
         ValueError: For an argument out of its range; when training begins, without
@@ -80,8 +81,9 @@ class Dash(Reinitialize):
         rate=0.3,
         batch_size=128,
         optimizer_state="keep",
+        when=None,
     ):
-        super().__init__(schedule, optimizer_state=optimizer_state, seed=0)
+        super().__init__(schedule, optimizer_state=optimizer_state, seed=0, when=when)
         check_share("shrink", shrink)
         check_share("rate", rate)
         self.data = data
@@ -99,9 +101,8 @@ class Dash(Reinitialize):
             )
 
     def outcomes(self, stage):
-        self._gradients = average_gradient(
-            self.model, self.network, self.data, self.rate, self.batch_size
-        )
+        gradients = Gradients(self.model, self.network)
+        self._gradients = gradients.average(self.data, self.rate, self.batch_size)
         self._axes = dict(_vectors(self.network))
         yield from super().outcomes(stage)
         self._axes = self._gradients = None

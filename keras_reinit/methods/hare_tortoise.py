@@ -45,8 +45,8 @@ class HareTortoise(Reinitialize):
 
     draws = False
 
-    def __init__(self, schedule, *, optimizer_state="keep"):
-        super().__init__(schedule, optimizer_state=optimizer_state, seed=0)
+    def __init__(self, schedule, *, optimizer_state="keep", when=None):
+        super().__init__(schedule, optimizer_state=optimizer_state, seed=0, when=when)
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)

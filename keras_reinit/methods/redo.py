@@ -24,18 +24,9 @@ import numpy as np
 
 from keras_reinit.arguments import check_not_negative
 from keras_reinit.callback import Reinitialize
+from keras_reinit.plasticity import dormant
 from keras_reinit.unit_statistics import UnitStatistics
 from keras_reinit.units import Units
-
-
-def dormant(activity, threshold):
-    """Which units of a layer are dormant: boolean array.
-
-    Args:
-        activity: Array of shape (units,), each unit's mean |h|.
-        threshold: Float >= 0, of the score: 1 is that of an average unit.
-    """
-    return activity / (np.mean(activity) + 1e-9) <= threshold
 
 
 @keras.saving.register_keras_serializable("keras_reinit")
@@ -66,8 +57,6 @@ class ReDo(Reinitialize):
     >>> _ = model.fit(
     ...     np.ones((8, 3)), np.ones((8, 1)), epochs=4, verbose=0,
     ...     callbacks=[ReDo(Stages(epochs=4, stages=4))])
-    >>> dormant(np.array([0.0, 1.0, 3.0]), threshold=0.025)
-    array([ True, False, False])
     """
 
     entries = True

@@ -27,8 +27,8 @@ class WarmRestart(Reinitialize):
 
     changes = draws = False
 
-    def __init__(self, schedule, *, optimizer_state="fresh"):
-        super().__init__(schedule, optimizer_state=optimizer_state, seed=0)
+    def __init__(self, schedule, *, optimizer_state="fresh", when=None):
+        super().__init__(schedule, optimizer_state=optimizer_state, seed=0, when=when)
 
     def get_config(self):
         config = super().get_config()
