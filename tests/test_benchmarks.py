@@ -33,7 +33,7 @@ def parsed(monkeypatch):
     def parse(define, *arguments):
         values = flags.FlagValues()
         for name in ("DEFINE_string", "DEFINE_integer", "DEFINE_float", "DEFINE_bool",
-                     "DEFINE_enum", "DEFINE_list"):  # fmt: skip
+                     "DEFINE_enum", "DEFINE_list", "DEFINE_alias"):  # fmt: skip
             plain = getattr(flags, name)
             monkeypatch.setattr(
                 flags,

@@ -25,7 +25,7 @@ def test_a_chain_through_normalization_pooling_and_flattening():
             keras.Input((4, 4, 3)),
             layers.Conv2D(2, 1, name="conv"),
             layers.BatchNormalization(name="norm"),
-            layers.ReLU(),
+            layers.ReLU(name="relu"),
             layers.MaxPooling2D(),
             layers.Dropout(0.5),
             layers.Flatten(),
@@ -40,7 +40,7 @@ def test_a_chain_through_normalization_pooling_and_flattening():
     assert units.free.tolist() == [False, True, True, False, False]
     assert units.index.tolist() == [0, 0, 1, 0, 1]
     assert units.whole.tolist() == [True, False, False, True, True]
-    assert [node.operation.name for node, _ in units.points] == ["re_lu"]
+    assert [node.operation.name for node, _ in units.points] == ["relu"]
 
 
 def test_flattened_units_are_those_that_feed_the_next_layer():
