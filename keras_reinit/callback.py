@@ -16,7 +16,8 @@ from keras_reinit.optimizers import (
     trained_by,
 )
 from keras_reinit.recipes import find_recipes
-from keras_reinit.student import network_of
+from keras_reinit.schedules import begun
+from keras_reinit.student import frozen_ids, network_of
 
 OPTIMIZER_STATES = ("fresh", "reinitialized", "keep")
 
@@ -47,11 +48,11 @@ class Reinitialize(keras.callbacks.Callback):
         seed: Integer >= 0, or `None` for one from Python's generator, which
             `keras.utils.set_random_seed` governs.
         initializers: See `keras_reinit.fresh_weights`.
-        when: Function without arguments that is asked at the begin of each stage but
-        the
-            first whether anything is to happen, such as `Diagnostics(...).when(...)`;
-            `None` is always. It is not part of a saved configuration; a training that
-            is continued needs one that depends on nothing but the model's weights.
+        when: Function without arguments that is asked, at the begin of each stage but
+            the first, whether anything is to happen, such as
+            `Diagnostics(...).when(...)`; `None` is always. It is not part of a saved
+            configuration; a training that is continued needs one that depends on
+            nothing but the model's weights.
 
     Raises:
         ValueError: For an argument out of its range; when training begins, for
@@ -140,7 +141,7 @@ class Reinitialize(keras.callbacks.Callback):
         Triples of a variable, its new value (or None) and the fresh value that went
         into it (or None). Nothing is assigned.
         """
-        network, frozen = self.network, _frozen(self.network)
+        network, frozen = self.network, frozen_ids(self.network)
         if self.draws:
             draws = fresh_draws(self._recipes, self.seed, stage)
         else:
@@ -150,13 +151,51 @@ class Reinitialize(keras.callbacks.Callback):
             if id(variable) not in frozen:
                 yield variable, self.rule(stage, variable, fresh), fresh.value
 
+    def apply(self, model, stage):
+        """Does what opens a stage to a compiled model, between two calls of `fit`.
+
+        For a loop of one's own, such as over chunks of data that arrive: there the
+        schedule only says how many stages there are.
+
+        Args:
+            model: A compiled `keras.Model`.
+            stage: Integer in [1, number of stages), the stage that begins.
+
+        Raises:
+            ValueError: As when training begins, and for a stage out of range.
+
+        Example:
+
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        >>> model.compile("sgd", loss="mse")
+        >>> chunks = np.ones((4, 8, 3)), np.ones((4, 8, 1))
+        >>> method = ShrinkPerturb(Stages(epochs=4, stages=4), seed=0)
+        >>> for stage, (x, y) in enumerate(zip(*chunks, strict=True)):
+        ...     if stage > 0:
+        ...         method.apply(model, stage)
+        ...     _ = model.fit(x, y, epochs=5, verbose=0)
+        """
+        checked_integer("stage", stage, low=1, high=self.schedule.stages - 1)
+        self.set_model(model)
+        self._check()
+        self.prepare()
+        self._at = self.schedule.starts[stage]
+        self._event(stage)
+
     def prepare(self):
         """Finds what is needed before an event; raises if the model does not fit."""
         if self.draws and self.schedule.stages > 1:
             # A layer that cannot be re-drawn is found now, not after a stage.
-            network, frozen = self.network, _frozen(self.network)
+            network, frozen = self.network, frozen_ids(self.network)
             needed = {id(v) for v in network.weights} - frozen
             self._recipes = find_recipes(network, self.initializers, needed)
+
+    def _check(self):
+        """Raises if the optimizer, or what else a method needs, does not fit."""
+        if self.optimizer_state == "fresh":
+            check_reset(self.model.optimizer)
+        if self.changes and self.optimizer_state == "reinitialized":
+            check_partial_reset(self.model.optimizer, self.entries)
 
     def on_train_begin(self, logs=None):
         self._is_new = True
@@ -166,10 +205,7 @@ class Reinitialize(keras.callbacks.Callback):
         if self.schedule.stages == 1:
             return
         self._execution = self.model.steps_per_execution
-        if self.optimizer_state == "fresh":
-            check_reset(self.model.optimizer)
-        if self.changes and self.optimizer_state == "reinitialized":
-            check_partial_reset(self.model.optimizer, self.entries)
+        self._check()
         if self.draws:
             warn_of_slow_statistics(self.network, self._steps_of_a_stage())
 
@@ -184,7 +220,7 @@ class Reinitialize(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         if self.schedule.unit == "steps":
             # Not by `self.model`: on JAX that copies the weights back in each step.
-            steps = _steps(self._epoch, batch, self.params["steps"], self._execution)
+            steps = begun(self._epoch, batch, self.params["steps"], self._execution)
             self._begin(*steps)
 
     def on_epoch_end(self, epoch, logs=None):
@@ -261,27 +297,3 @@ class _Fresh:
     def __call__(self):
         self.value = self.draw()
         return self.value
-
-
-def _steps(epoch, batch, steps, execution):
-    """The step that begins, and the one that began the last execution."""
-    step = epoch * steps + batch
-    if batch > 0:
-        return step, step - execution
-    return step, step - steps + (steps - 1) // execution * execution
-
-
-def _frozen(model):
-    """Ids of the weights that are not trained though they were made to be.
-
-    A frozen layer, however deep inside of others, has only such weights; the kernel
-    under a LoRA update is one of a layer that is trained. BatchNorm's statistics are
-    none: they were never made to be trained.
-    """
-    frozen = set()
-    for layer in model._flatten_layers():
-        if not layer.trainable:
-            frozen.update(id(v) for v in layer.weights)
-        made = layer._trainable_variables
-        frozen.update(id(v) for v in made if not v.trainable)
-    return frozen

@@ -43,7 +43,7 @@ class Compiled:
         self._draw(config)  # All methods begin at the same weights, so it comes first.
         self.model = wrapped(config, self.network)
         self._penalty = _penalty(self.model)
-        _compile(config, splits, self.model)
+        compile_for(config, splits, self.model)
         self.evaluate = evaluator(self.model)
         own = {id(v) for v in self.network.weights}
         others = [v for v in self.model.variables if id(v) not in own]
@@ -159,7 +159,8 @@ def one_hot(config, splits):
     return splits.num_classes if mixes or config.label_smoothing else None
 
 
-def _compile(config, splits, model):
+def compile_for(config, splits, model):
+    """Compiles a model with the loss, metrics and optimizer of a config."""
     steps = num_steps(config, splits)
     # Unlike the loss, the metric is without penalties and smoothing.
     if one_hot(config, splits) is not None:

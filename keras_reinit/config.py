@@ -23,6 +23,7 @@ from keras_reinit.schedules import Stages
 
 METHODS = (
     "standard",
+    "full_reinit",
     "warm_restart",
     "shrink_perturb",
     "layerwise",
@@ -258,6 +259,7 @@ class Config:
             "smallest_weights": lambda: WeightForgetting(
                 schedule, choice="magnitude", **seeded
             ),
+            "full_reinit": lambda: FullReinit(schedule, **seeded),
             "born_again": lambda: FullReinit(schedule, **seeded),
         }
         return makers[self.method.removesuffix("+distillation")]()

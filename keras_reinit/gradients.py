@@ -68,8 +68,7 @@ class Gradients:
 
         Args:
             data: What `fit` takes, as one value: a `tf.data.Dataset` or another data
-            set
-                of batches, or a tuple (x, y) or (x, y, sample_weight) of arrays.
+                set of batches, or a tuple (x, y) or (x, y, sample_weight) of arrays.
             rate: Float in [0, 1].
             batch_size: Integer, for arrays.
 

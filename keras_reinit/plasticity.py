@@ -9,8 +9,7 @@ def dormant(activity, threshold):
     Args:
         activity: Array of shape (units,), each unit's mean |h|.
         threshold: Float >= 0, of the score, a unit's activity over the layer's mean: 1
-        is
-            that of an average unit.
+            is that of an average unit.
 
     Returns:
         Boolean array of shape (units,).

@@ -91,6 +91,36 @@ def _label_cells(axis, one, middle):
         axis.text(column, row, text, ha="center", va="center", fontsize=6, color=color)
 
 
+def online_figure(found):
+    """Draws accuracy and steps to fit as data grow, a column for each setting.
+
+    Args:
+        found: List of `online_report.Curve`.
+
+    Returns:
+        A matplotlib figure.
+    """
+    settings = list(dict.fromkeys(one.setting for one in found))
+    figure, axes = plt.subplots(
+        2,
+        len(settings),
+        figsize=(4.6 * len(settings), 6.4),
+        squeeze=False,
+        layout="constrained",
+    )
+    for one in found:
+        above, below = axes[:, settings.index(one.setting)]
+        means = [accuracy.mean for accuracy in one.accuracy]
+        above.plot(one.examples, means, marker="o", ms=3, lw=1.2, label=one.method)
+        below.plot(one.examples, one.steps_to_fit, marker="o", ms=3, lw=1.2)
+        above.set_title(one.setting)
+        below.set_xlabel("training examples so far")
+    axes[0, 0].set_ylabel("test accuracy at the end of a stage")
+    axes[1, 0].set_ylabel("steps to 99% training accuracy")
+    axes[0, 0].legend(fontsize=8, loc="lower right")
+    return figure
+
+
 def image_figure(columns, titles):
     """Draws images side by side, each with its title.
 

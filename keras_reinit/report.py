@@ -6,6 +6,7 @@ import pathlib
 
 import jinja2
 
+from keras_reinit.results import markdown_table
 from keras_reinit.schedules import Stages
 from keras_reinit.verdict import REFIT, cells, setting_name
 
@@ -71,10 +72,9 @@ def markdown(rows):
         rows: List of result rows, one for each method, setting and seed.
     """
     found = cells(rows)
-    table = [HEADER, ["---"] * len(HEADER), *map(_line, found)]
-    lines = [f"| {' | '.join(line)} |" for line in table]
+    table = markdown_table(HEADER, map(_line, found))
     notes = [f"- {note}" for note in _notes(found)]
-    return "\n".join([_title(rows), "", *lines, "", *notes, *[""] * bool(notes), RULE])
+    return "\n".join([_title(rows), "", table, "", *notes, *[""] * bool(notes), RULE])
 
 
 def write(rows, folder):
@@ -147,26 +147,20 @@ def _line(cell):
     return (
         cell.setting,
         cell.method,
-        _interval(cell.accuracy),
+        str(cell.accuracy or "—"),
         str(cell.accuracy.n if cell.accuracy else 0),
-        _range(cell.difference),
+        _signed(cell.difference),
         cell.word,
         " → ".join(f"{fit:.3f}" for fit in cell.stage_fits),
-        _interval(cell.early_stopping),
-        _range(cell.early_stopping_difference),
+        str(cell.early_stopping or "—"),
+        _signed(cell.early_stopping_difference),
         cell.early_stopping_word,
         f"{cell.learning_rate:g}, {cell.weight_decay:g}",
     )
 
 
-def _interval(interval):
-    return f"{interval.mean:.3f} ± {interval.half_width:.3f}" if interval else "—"
-
-
-def _range(interval):
-    if interval is None:
-        return ""
-    return f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
+def _signed(difference):
+    return difference.signed() if difference else ""
 
 
 def _notes(found):

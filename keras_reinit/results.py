@@ -146,6 +146,14 @@ class Interval:
         """Upper end."""
         return self.mean + self.half_width
 
+    def __str__(self):
+        return f"{self.mean:.3f} ± {self.half_width:.3f}"
+
+    def signed(self, digits=3):
+        """The mean and both ends with their signs, as of a difference."""
+        low, high = (f"{end:+.{digits}f}" for end in (self.low, self.high))
+        return f"{self.mean:+.{digits}f} [{low}, {high}]"
+
 
 def paired_difference(values, baseline):
     """`Interval` of the differences over the seeds that both have.
@@ -180,6 +188,20 @@ def verdict(difference):
     if difference.low > 0:
         return "helps"
     return "hurts" if difference.high < 0 else "no clear effect"
+
+
+def markdown_table(header, lines):
+    """A Markdown table of sequences of strings.
+
+    Example:
+
+    >>> print(markdown_table(["Method", "n"], [["standard", "4"]]))
+    | Method | n |
+    | --- | --- |
+    | standard | 4 |
+    """
+    table = [header, ["---"] * len(header), *lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in table)
 
 
 def _ends_with_newline(path):

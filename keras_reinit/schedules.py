@@ -120,3 +120,22 @@ class StepStages(_EqualStages):
     steps: int
     stages: int
     unit = "steps"
+
+
+def begun(epoch, batch, steps, execution=1):
+    """The step that begins with a batch of an epoch, and the one that began last.
+
+    Args:
+        epoch, batch: Integers, counted from 0.
+        steps: Integer, of an epoch.
+        execution: Integer, `steps_per_execution`.
+
+    Example:
+
+    >>> begun(epoch=1, batch=0, steps=10, execution=4)
+    (10, 8)
+    """
+    step = epoch * steps + batch
+    if batch > 0:
+        return step, step - execution
+    return step, step - steps + (steps - 1) // execution * execution

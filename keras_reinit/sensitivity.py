@@ -10,7 +10,12 @@ import itertools
 
 import numpy as np
 
-from keras_reinit.results import Interval, paired_difference, verdict
+from keras_reinit.results import (
+    Interval,
+    markdown_table,
+    paired_difference,
+    verdict,
+)
 from keras_reinit.verdict import setting_name
 
 AXES = ("learning_rate", "weight_decay")
@@ -91,8 +96,7 @@ def markdown(found, within=WITHIN):
         "Setting", "Method", "Best cell", "Spread", f"Share within {within}", "n",
         "Difference to standard", "Verdict",
     )  # fmt: skip
-    table = [header, ["---"] * len(header), *map(_line, found)]
-    return "\n".join([f"| {' | '.join(line)} |" for line in table] + ["", RULE])
+    return "\n".join([markdown_table(header, map(_line, found)), "", RULE])
 
 
 def write(rows, folder, within=WITHIN):
@@ -180,11 +184,6 @@ def _mean(grids):
 
 def _line(one):
     difference = one.difference
-    paired = (
-        ""
-        if difference is None
-        else f"{difference.mean:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]"
-    )
     # Student's t does not know that a share is in [0, 1].
     low, high = max(0.0, one.share.low), min(1.0, one.share.high)
     # What is less sensitive is better, so the words fit.
@@ -195,6 +194,6 @@ def _line(one):
         f"{np.nanstd(one.accuracy):.3f}",
         f"{one.share.mean:.2f} [{low:.2f}, {high:.2f}]",
         str(one.share.n),
-        paired,
+        difference.signed(2) if difference else "",
         verdict(difference),
     )

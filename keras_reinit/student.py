@@ -1,4 +1,4 @@
-"""The student of a distillation: which networks can be one, and which is one."""
+"""The network that is trained: the student of a distillation, and what is frozen."""
 
 import keras
 
@@ -9,6 +9,22 @@ def network_of(model):
     A part that merely has the name `student` is none.
     """
     return model.student if hasattr(model, "hand_over") else model
+
+
+def frozen_ids(model):
+    """Ids of the weights that are not trained though they were made to be.
+
+    A frozen layer, however deep inside of others, has only such weights; the kernel
+    under a LoRA update is one of a layer that is trained. BatchNorm's statistics are
+    none: they were never made to be trained.
+    """
+    frozen = set()
+    for layer in model._flatten_layers():
+        if not layer.trainable:
+            frozen.update(id(v) for v in layer.weights)
+        made = layer._trainable_variables
+        frozen.update(id(v) for v in made if not v.trainable)
+    return frozen
 
 
 def check_student(student, from_logits):

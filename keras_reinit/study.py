@@ -126,9 +126,15 @@ def key_of(config):
     return json.dumps(dataclasses.asdict(config), sort_keys=True)
 
 
-def run_study(study, path, *, processes, folder=None, report=print):
-    """Runs what is missing of a study and returns the rows that are compared."""
-    runs = {"processes": processes, "folder": folder, "report": report}
+def run_study(study, path, **runs):
+    """Runs what is missing of a study and returns the rows that are compared.
+
+    Args:
+        study: A `Study`.
+        path: Path of the `rows.jsonl`.
+        **runs: As of `run_all`: `processes`, `folder`, `report`, `run`.
+    """
+    report = runs.setdefault("report", print)
     report("Choosing learning rate and weight decay on validation data:")
     others = len(study.seeds) - study.tuning_seeds
     later = others * len(study.methods) * len(study.settings)
@@ -179,7 +185,9 @@ def _place(config):
     return regularization, noise, method, config["seed"]
 
 
-def run_all(configs, path, *, processes, folder=None, report=print, later=0):
+def run_all(
+    configs, path, *, processes, folder=None, report=print, later=0, run=training.run
+):
     """Runs each config that has no finished row in `path` and appends its row.
 
     Only this process writes, a row at a time, so an interruption loses nothing but
@@ -194,6 +202,7 @@ def run_all(configs, path, *, processes, folder=None, report=print, later=0):
         report: Called with each line of progress.
         later: Integer, runs that the caller has in store; the estimate of the time
             left counts them.
+        run: Function of a module that takes a config and a folder and returns a row.
     """
     done = {key_of(row["config"]) for row in finished(read_rows(path))}
     waiting = {key_of(c): c for c in configs if key_of(c) not in done}
@@ -201,7 +210,7 @@ def run_all(configs, path, *, processes, folder=None, report=print, later=0):
     if not waiting:
         return
     began = time.time()
-    running = _outcomes(list(waiting.values()), processes, folder)
+    running = _outcomes(list(waiting.values()), processes, folder, run)
     with contextlib.closing(running) as outcomes:
         for count, (config, row) in enumerate(outcomes, 1):
             append_row(path, row)
@@ -210,12 +219,12 @@ def run_all(configs, path, *, processes, folder=None, report=print, later=0):
             report(f"  {place} {_line(config, row)}, about {_clock(left)} left")
 
 
-def _outcomes(configs, processes, folder):
+def _outcomes(configs, processes, folder, run):
     context = multiprocessing.get_context("spawn")
     pool = concurrent.futures.ProcessPoolExecutor(
         processes, context, _prepare, (1 if processes > 1 else 0,)
     )
-    futures = {pool.submit(attempt, config, folder): config for config in configs}
+    futures = {pool.submit(attempt, c, folder, run): c for c in configs}
     try:
         for future in concurrent.futures.as_completed(futures):
             yield futures[future], future.result()
@@ -242,10 +251,10 @@ def _end_with_parent():
     os._exit(1)
 
 
-def attempt(config, folder=None):
-    """`training.run`, with a failure turned into a row that says why."""
+def attempt(config, folder=None, run=training.run):
+    """A run, with a failure turned into a row that says why."""
     try:
-        return training.run(config, folder)
+        return run(config, folder)
     except Exception as error:
         return training.failure(config, error)
 

@@ -41,7 +41,8 @@ class Method:
     """A method as a user sets it up: the callback, and what the model needs.
 
     `keeps_some` says that an event leaves whole weights as they are, `changes` at which
-    of two events weights change, `goes_on` that a second `fit` goes on as one would.
+    of two events weights change, `goes_on` that a second `fit` goes on as one would,
+    `in_fit_only` that `apply` refuses.
     """
 
     make: type[Reinitialize]
@@ -50,6 +51,7 @@ class Method:
     keeps_some: bool = False
     changes: tuple = (True, True)
     goes_on: bool = True
+    in_fit_only: bool = False
 
     def __call__(self, schedule, **kwargs):
         if self.make in (WarmRestart, HareTortoise, DenseSparseDense, Dash):
@@ -69,7 +71,12 @@ FRESH = ("optimizer_state", "fresh")
 METHODS = {
     "dash": Method(Dash, None, (FRESH, ("data", TOY)), keeps_some=True),
     "dense_sparse_dense": Method(
-        DenseSparseDense, None, (("final_rate", 1),), True, changes=(True, False)
+        DenseSparseDense,
+        None,
+        (("final_rate", 1),),
+        True,
+        changes=(True, False),
+        in_fit_only=True,
     ),
     # What ends a fit of an optimizer with an average is the average.
     "hare_tortoise": Method(HareTortoise, with_average, (FRESH,), goes_on=False),
@@ -78,8 +85,10 @@ METHODS = {
         ReDo, add_unit_statistics, (FRESH, ("threshold", 0.9)), keeps_some=True
     ),
     "full": Method(FullReinit),
-    "layerwise": Method(LayerwiseReinit, add_block_normalization),
-    "layerwise_plain": Method(LayerwiseReinit, None, (("normalize", False),)),
+    "layerwise": Method(LayerwiseReinit, add_block_normalization, in_fit_only=True),
+    "layerwise_plain": Method(
+        LayerwiseReinit, None, (("normalize", False), ("rescale", False))
+    ),
     "later_layers": Method(LaterLayerForgetting, keeps_some=True),
     "rifle": Method(Rifle, None, (FRESH,), keeps_some=True),
     "shrink_perturb": Method(ShrinkPerturb),

@@ -146,6 +146,28 @@ def test_other_policies_let_the_schedule_run_on(
     assert starts == ({8} | some if changes else {0})
 
 
+@every_method
+def test_a_loop_of_fits_of_ones_own_does_the_same(method, toy, toy_model):
+    """`apply` between two calls of `fit` changes what the callback changes in one."""
+    keras.utils.set_random_seed(1)
+    spy, _ = fit(
+        toy_model(wrap=method.wrap), toy, method(Stages(4, 2), seed=3), 4, shuffle=False
+    )
+    keras.utils.set_random_seed(1)
+    model, alone = toy_model(wrap=method.wrap), method(Stages(4, 2), seed=3)
+    fit(model, toy, keras.callbacks.Callback(), 2, shuffle=False)
+    if method.in_fit_only:
+        with pytest.raises(ValueError, match="`rescale`|must be a callback of `fit`"):
+            alone.apply(model, 1)
+        return
+    if method.goes_on:  # Else the fit has ended with other weights.
+        alone.apply(model, 1)
+        assert same(spy.begins[2], [np.copy(w) for w in model.get_weights()])
+    assert alone.events == ([{"stage": 1, "epochs": 2}] if method.goes_on else [])
+    with pytest.raises(ValueError, match=r"`stage` must be .*\[1, 1\]"):
+        alone.apply(model, 2)
+
+
 class Interrupt(keras.callbacks.Callback):
     """Ends a training in the middle, as if it were killed."""
 

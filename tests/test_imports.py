@@ -26,11 +26,11 @@ FLOORS = (
     ("callback", "unit_statistics", "diagnostics"),
     ("planning",),
     ("methods", "models", "distillation", "plots"),
-    ("generations", "sensitivity"),
+    ("generations", "sensitivity", "online_report"),
     ("config", "report"),
     ("compiled",),
     ("training",),
-    ("study", "tuning"),
+    ("study", "tuning", "online"),
 )
 # fmt: on
 HEAVY = {

@@ -92,8 +92,8 @@ class Dash(Reinitialize):
         self.batch_size = batch_size
         self._axes = self._gradients = None
 
-    def on_train_begin(self, logs=None):
-        super().on_train_begin(logs)
+    def _check(self):
+        super()._check()
         if self.data is None:
             raise ValueError(
                 "`data` must be the training data, a data set of batches or (x, y), "

@@ -70,8 +70,13 @@ class DenseSparseDense(Reinitialize):
         self.final_rate = final_rate
         self._constraints = None  # Of the kernels, before a sparse stage.
 
-    def on_train_begin(self, logs=None):
-        super().on_train_begin(logs)
+    def apply(self, model, stage):
+        raise ValueError(
+            "`DenseSparseDense` must be a callback of `fit`, where its mask holds."
+        )
+
+    def _check(self):
+        super()._check()
         rate = self.model.optimizer._learning_rate
         if self.final_rate != 1 and not isinstance(rate, keras.Variable):
             raise ValueError(

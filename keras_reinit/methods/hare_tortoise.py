@@ -48,8 +48,8 @@ class HareTortoise(Reinitialize):
     def __init__(self, schedule, *, optimizer_state="keep", when=None):
         super().__init__(schedule, optimizer_state=optimizer_state, seed=0, when=when)
 
-    def on_train_begin(self, logs=None):
-        super().on_train_begin(logs)
+    def _check(self):
+        super()._check()
         if not keeps_average(self.model.optimizer):
             raise ValueError(
                 "`optimizer` must keep a moving average of the weights: pass "

@@ -118,6 +118,14 @@ class LayerwiseReinit(Reinitialize):
             )
         super().on_epoch_begin(epoch, logs)
 
+    def apply(self, model, stage):
+        if self.rescale and self._norms is None:
+            raise ValueError(
+                "`rescale` must be False for `apply`, unless this callback has seen "
+                "the first weights in a `fit` from epoch 0. Received: rescale=True"
+            )
+        super().apply(model, stage)
+
     def _was_restored(self):
         """Whether weights changed since this newly built model's training began."""
         return self._norms_at_begin != _norms(self.network)
