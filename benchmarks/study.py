@@ -17,6 +17,7 @@ from absl import app, flags
 
 from benchmarks import flags as shared
 from keras_reinit import results, study, training
+from keras_reinit.config import METHODS
 
 
 def define_flags():
@@ -67,14 +68,29 @@ def _floats(given, default):
     return tuple(float(value) for value in given) if given else default
 
 
-def main(argv):
-    """Runs what is missing, then writes and prints the report."""
+def trained(argv, run=training.run, known=None):
+    """Runs what is missing of the study that the flags describe.
+
+    Args:
+        argv: What is left of the command line.
+        run: See `study.run_all`.
+        known: Methods that `run` knows, or `None` for all.
+
+    Returns:
+        The rows that are compared, and the folder for their report.
+    """
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
     # Ended from outside as by Ctrl-C: with the runs in flight, and rows kept.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         planned = from_flags()
+        unknown = [one for one in planned.methods if one not in (known or METHODS)]
+        if unknown:
+            raise ValueError(
+                f"`method` must be of {', '.join(known or METHODS)}. "
+                f"Received: method={','.join(unknown)}"
+            )
         folder = results.writable_folder(flags.FLAGS.output)
         # Data that cannot be had are one error now, not one for each run.
         training.load(planned.base, flags.FLAGS.folder)
@@ -87,6 +103,7 @@ def main(argv):
             processes=flags.FLAGS.processes,
             folder=flags.FLAGS.folder,
             report=lambda line: print(line, flush=True),
+            run=run,
         )
     except KeyboardInterrupt:
         print("\nStopped; finished runs are kept. The same command goes on.")
@@ -97,13 +114,24 @@ def main(argv):
             "Finished runs are kept. The same command goes on; --processes sets how "
             "many run at once."
         ) from error
-    from keras_reinit import report
+    return rows, folder
 
+
+def show(report, rows, folder):
+    """Prints and writes what a report says of rows."""
     print("\n" + report.markdown(rows) + "\n")
     for path in report.write(rows, folder):
         print(path)
     if not any(row["status"] == "ok" for row in rows):
         raise SystemExit("No run has finished; the rows say why.")
+
+
+def main(argv):
+    """Runs what is missing, then writes and prints the report."""
+    rows, folder = trained(argv)
+    from keras_reinit import report
+
+    show(report, rows, folder)
 
 
 if __name__ == "__main__":

@@ -121,6 +121,47 @@ def online_figure(found):
     return figure
 
 
+MEMORIZATION = {
+    "flipped_accuracy": "wrong labels learned",
+    "test_accuracy": "test accuracy",
+    "effective_rank": "effective rank",
+    "weight_norm": "weight norm",
+    "dormant_units": "dormant units",
+}
+
+
+def memorization_figure(found):
+    """Draws curves of memorization and diagnostics, a column for each setting.
+
+    Args:
+        found: List of `memorization_report.Memory`.
+
+    Returns:
+        A matplotlib figure.
+    """
+    settings = list(dict.fromkeys(one.setting for one in found))
+    figure, axes = plt.subplots(
+        len(MEMORIZATION),
+        len(settings),
+        figsize=(5.2 * len(settings), 2.4 * len(MEMORIZATION)),
+        sharex=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    for one in found:
+        column = axes[:, settings.index(one.setting)]
+        column[0].set_title(one.setting)
+        for axis, name in zip(column, MEMORIZATION, strict=True):
+            axis.plot(one.curves[name], lw=1.2, label=one.method)
+    for axis in axes.flat:
+        _stage_marks(axis, found[0].stages)
+        axis.label_outer()
+    for axis, label in zip(axes[:, 0], MEMORIZATION.values(), strict=True):
+        axis.set_ylabel(label)
+    axes[0, 0].legend(fontsize=8)
+    return figure
+
+
 def image_figure(columns, titles):
     """Draws images side by side, each with its title.
 

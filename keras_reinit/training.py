@@ -120,14 +120,18 @@ def load(config, folder=None):
     Raises:
         ValueError: For data that cannot be had or do not fit the config.
     """
-    splits = data.load(
+    return prepared(config, load_clean(config, folder))
+
+
+def load_clean(config, folder=None):
+    """Loads the data of a run as they are before its noise."""
+    return data.load(
         config.dataset,
         train_size=config.train_size,
         validation_size=config.validation_size,
         seed=config.seed,
         folder=folder,
     )
-    return prepared(config, splits)
 
 
 def prepared(config, splits):

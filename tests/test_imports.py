@@ -30,7 +30,8 @@ FLOORS = (
     ("config", "report"),
     ("compiled",),
     ("training",),
-    ("study", "tuning", "online"),
+    ("study", "tuning", "online", "memorization"),
+    ("memorization_report",),
 )
 # fmt: on
 HEAVY = {
