@@ -41,7 +41,7 @@ class KnowledgeEvolution(Reinitialize):
 
     Raises:
         ValueError: For an argument out of its range; when training begins, for a model
-            without a layer graph.
+            without a layer graph or without hidden units.
 
     Example:
 
@@ -63,7 +63,12 @@ class KnowledgeEvolution(Reinitialize):
 
     def prepare(self):
         super().prepare()
-        Units(self.network)  # Is there a graph?
+        if Units(self.network).whole.all():
+            raise ValueError(
+                "`model` must have hidden dense layers or convolutions, whose units "
+                "can be split; `WeightForgetting(schedule, choice='fixed')` splits "
+                f"single weights of any layer. Received: model={self.network.name!r}"
+            )
 
     def outcomes(self, stage):
         units = Units(self.network)
