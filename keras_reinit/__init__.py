@@ -9,6 +9,7 @@ from keras_reinit.distillation_loss import DistillationLoss
 from keras_reinit.fresh import fresh_weights, reinitialize
 from keras_reinit.generations import SaveGenerations, ensemble
 from keras_reinit.methods import (
+    ContinualBackprop,
     Dash,
     DenseSparseDense,
     FullReinit,
@@ -19,6 +20,7 @@ from keras_reinit.methods import (
     ReDo,
     Rifle,
     ShrinkPerturb,
+    UnitUtilities,
     WarmRestart,
     WeightForgetting,
     add_l2_init,
@@ -38,6 +40,7 @@ __all__ = [
     "Block",
     "BlockNormalization",
     "BornAgain",
+    "ContinualBackprop",
     "Dash",
     "DenseSparseDense",
     "Diagnostics",
@@ -56,6 +59,7 @@ __all__ = [
     "StepStages",
     "TeacherCache",
     "UnitStatistics",
+    "UnitUtilities",
     "WarmRestart",
     "WeightForgetting",
     "add_block_normalization",

@@ -1,6 +1,7 @@
 """How active each unit is, measured while a model trains."""
 
 import keras
+import numpy as np
 
 from keras_reinit.arguments import check_model
 from keras_reinit.layer_graph import nodes_in_order, with_layers_after
@@ -44,7 +45,7 @@ class UnitStatistics(keras.layers.Layer):
         return input_shape
 
 
-def add_unit_statistics(model):
+def add_unit_statistics(model, layer=UnitStatistics):
     """Puts a `UnitStatistics` after each activation of a model's hidden units.
 
     A graph cannot be edited while it trains; this gives what methods on single units
@@ -54,6 +55,7 @@ def add_unit_statistics(model):
     Args:
         model: A built Functional or Sequential `keras.Model`. Models inside of it are
             left as they are: their units are not measured.
+        layer: `UnitStatistics`, or the class of it that a method asks for.
 
     Returns:
         A new, uncompiled `keras.Model` that computes the same function with the same
@@ -72,6 +74,11 @@ def add_unit_statistics(model):
     ['hidden', 'unit_statistics_1', 'head']
     """
     check_model(model)
+    if not (isinstance(layer, type) and issubclass(layer, UnitStatistics)):
+        raise ValueError(
+            "`layer` must be `UnitStatistics` or a class of it. "
+            f"Received: layer={layer!r}"
+        )
     units, calls = Units(model), {id(node) for node in nodes_in_order(model)}
     nodes = [
         node
@@ -86,8 +93,29 @@ def add_unit_statistics(model):
     names = (f"unit_statistics_{i}" for i in range(1, len(nodes) + 1))
     return with_layers_after(
         model,
-        {
-            id(n): UnitStatistics(name=name)
-            for n, name in zip(nodes, names, strict=True)
-        },
+        {id(n): layer(name=name) for n, name in zip(nodes, names, strict=True)},
     )
+
+
+def statistics(units, kind=UnitStatistics):
+    """Pairs of each `UnitStatistics` of a model and the numbers of its units."""
+    return [
+        (node.operation, ids)
+        for node, ids in units.features
+        if isinstance(node.operation, kind)
+    ]
+
+
+def recycled(masks, variable, fresh):
+    """Fresh weights into some units, zero out of them, as a masked array, or None.
+
+    Args:
+        masks: Two boolean arrays of the variable's shape: where it makes the units and
+            where it reads them; or `None`.
+        variable, fresh: As of `Reinitialize.rule`.
+    """
+    if masks is None or not masks.any():
+        return None
+    made, read = masks
+    value = fresh() if made.any() else np.zeros(variable.shape, "float32")
+    return np.ma.array(np.where(read, 0, value), mask=~(made | read))

@@ -9,6 +9,7 @@ import pytest
 
 from keras_reinit import (
     BornAgain,
+    ContinualBackprop,
     Dash,
     DenseSparseDense,
     FullReinit,
@@ -21,6 +22,7 @@ from keras_reinit import (
     Rifle,
     ShrinkPerturb,
     TeacherCache,
+    UnitUtilities,
     WarmRestart,
     WeightForgetting,
     add_block_normalization,
@@ -68,7 +70,18 @@ with_average.use_ema = True
 TOY = toy_data()
 FRESH = ("optimizer_state", "fresh")
 
+
+def with_utilities(model):
+    return add_unit_statistics(model, UnitUtilities)
+
+
 METHODS = {
+    "continual_backprop": Method(
+        ContinualBackprop,
+        with_utilities,
+        (FRESH, ("rate", 0.5), ("maturity", 0)),
+        keeps_some=True,
+    ),
     "dash": Method(Dash, None, (FRESH, ("data", TOY)), keeps_some=True),
     "dense_sparse_dense": Method(
         DenseSparseDense,

@@ -6,14 +6,19 @@ import pytest
 from contract import Steps, fit
 
 from keras_reinit import (
+    ContinualBackprop,
     KnowledgeEvolution,
     ReDo,
     Stages,
+    StepStages,
+    UnitStatistics,
+    UnitUtilities,
     add_unit_statistics,
     fresh_weights,
     per_entry_steps,
     per_variable_steps,
 )
+from keras_reinit.methods.continual_backprop import averaged, replaced
 from keras_reinit.methods.knowledge_evolution import kept_units
 from keras_reinit.models import preact_resnet18
 from keras_reinit.plasticity import dormant
@@ -21,7 +26,7 @@ from keras_reinit.plasticity import dormant
 EVENT = Stages(2, 2)
 
 
-def network(optimizer=None):
+def network(optimizer=None, layer=UnitStatistics):
     """Five units, of which the second and the last one are dead: their input is -1."""
     model = keras.Sequential(
         [
@@ -32,7 +37,7 @@ def network(optimizer=None):
             keras.layers.Dense(3, name="head"),
         ]
     )
-    model = add_unit_statistics(model)
+    model = add_unit_statistics(model, layer)
     norm = model.get_layer("norm")
     norm.gamma.assign([1.0, 0.0, 1.0, 1.0, 0.0])
     norm.beta.assign([1.0, -1.0, 1.0, 1.0, -1.0])
@@ -204,3 +209,58 @@ def test_knowledge_evolution_of_a_residual_network_keeps_its_function_within():
         outputs.append(model.predict(x, verbose=0))
     np.testing.assert_allclose(*outputs, atol=1e-5)
     assert np.ptp(outputs[0]) > 0
+
+
+def test_utilities_are_averaged_and_what_is_due_adds_up():
+    assert averaged(np.array([1.0, 2.0]), np.array([3.0, 0.0]), 0.5).tolist() == [2, 1]
+    options = {"rate": 0.3, "maturity": 1, "decay": 0.5}
+    utility = np.array([0.6, 0.7, 0.1, 0.0])
+    age = np.array([2, 3, 9, 1])  # Corrected: 0.8, 0.8, about 0.1; one is too young.
+    chosen, due = replaced(utility, age, 0.0, **options)
+    assert not chosen.any() and due == pytest.approx(0.9)
+    chosen, due = replaced(utility, age, due, **options)
+    assert chosen.tolist() == [False, False, True, False]
+    assert due == pytest.approx(0.8)
+    chosen, due = replaced(utility, age, 1.2, **options)
+    assert chosen.tolist() == [True, False, True, False]  # The older one stays.
+    assert not replaced(utility, np.zeros(4), 0.0, **options)[0].any()
+
+
+def test_continual_backprop_replaces_the_least_useful_units_at_each_step():
+    model = network(layer=UnitUtilities)
+    layer = model.get_layer("unit_statistics_1")
+    model.get_layer("norm").trainable = False  # Activities are the same in each step.
+    model.compile(keras.optimizers.SGD(0.0), model.loss)
+    steps = Steps()
+    method = ContinualBackprop(StepStages(4, 4), rate=0.25, maturity=1, seed=3)
+    model.fit(
+        *data(), batch_size=32, epochs=4, shuffle=False, verbose=0,
+        callbacks=[method, steps],
+    )  # fmt: skip
+    head = next(i for i, v in enumerate(model.weights) if "head/kernel" in v.path)
+    kernel = steps.begins[0][0], steps.begins[0][head]
+    # Frozen parts of a unit stay; its other weights are those of the unit.
+    use = np.abs(kernel[1]).mean(1) * activity(model, steps.ends[0])
+    first, second = np.argsort(use, kind="stable")[:2]
+    for i, gone in enumerate(([], [], [first], [first, second])):
+        changed = (steps.begins[i][0] != kernel[0]).any(0)
+        assert np.flatnonzero(changed).tolist() == sorted(gone)
+        zero = (steps.begins[i][head] == 0).all(1)
+        assert np.flatnonzero(zero).tolist() == sorted(gone)
+    age = keras.ops.convert_to_numpy(layer.age)
+    assert age[first] == 1 and age[second] == 0 and sorted(age)[2:] == [3, 3, 3]
+
+
+def activity(model, weights):
+    """The statistics' first weight, among all weights of a model."""
+    paths = [v.path for v in model.weights]
+    return weights[next(i for i, path in enumerate(paths) if path.endswith("activity"))]
+
+
+def test_continual_backprop_needs_utilities():
+    with pytest.raises(ValueError, match="must have UnitUtilities layers"):
+        fit(network(), data(), ContinualBackprop(EVENT), 2)
+    with pytest.raises(ValueError, match=r"`decay` must be in \[0, 1\)"):
+        ContinualBackprop(EVENT, decay=1.0)
+    with pytest.raises(ValueError, match="`layer` must be `UnitStatistics` or"):
+        add_unit_statistics(network(), keras.layers.Dense)

@@ -1,5 +1,6 @@
 """HOW THEY MIX: one re-initialization method, one file."""
 
+from keras_reinit.methods.continual_backprop import ContinualBackprop, UnitUtilities
 from keras_reinit.methods.dash import Dash
 from keras_reinit.methods.dense_sparse_dense import DenseSparseDense
 from keras_reinit.methods.full_reinit import FullReinit
@@ -16,6 +17,7 @@ from keras_reinit.methods.warm_restart import WarmRestart
 from keras_reinit.methods.weight_forgetting import WeightForgetting
 
 __all__ = [
+    "ContinualBackprop",
     "Dash",
     "DenseSparseDense",
     "FullReinit",
@@ -26,6 +28,7 @@ __all__ = [
     "ReDo",
     "Rifle",
     "ShrinkPerturb",
+    "UnitUtilities",
     "WarmRestart",
     "WeightForgetting",
     "add_l2_init",

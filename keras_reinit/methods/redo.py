@@ -25,7 +25,7 @@ import numpy as np
 from keras_reinit.arguments import check_not_negative
 from keras_reinit.callback import Reinitialize
 from keras_reinit.plasticity import dormant
-from keras_reinit.unit_statistics import UnitStatistics
+from keras_reinit.unit_statistics import recycled, statistics
 from keras_reinit.units import Units
 
 
@@ -95,20 +95,7 @@ class ReDo(Reinitialize):
 
     def rule(self, stage, variable, fresh):
         """Fresh weights into dormant units; zero out of them."""
-        made, read = self._masks.get(id(variable), (None, None))
-        if made is None or not (made | read).any():
-            return None
-        value = fresh() if made.any() else np.zeros(variable.shape, "float32")
-        return np.ma.array(np.where(read, 0, value), mask=~(made | read))
+        return recycled(self._masks.get(id(variable)), variable, fresh)
 
     def get_config(self):
         return {**super().get_config(), "threshold": self.threshold}
-
-
-def statistics(units):
-    """Pairs of each `UnitStatistics` of a model and the numbers of its units."""
-    return [
-        (node.operation, ids)
-        for node, ids in units.features
-        if isinstance(node.operation, UnitStatistics)
-    ]

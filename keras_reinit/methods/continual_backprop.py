@@ -1,0 +1,222 @@
+"""Continual Backpropagation: at each step, the few least useful units start again.
+
+    u_i <- decay * u_i + (1 - decay) * mean|h_i| * mean|w_out,i|;
+    of a layer's units older than `maturity`, those of the lowest u_i / (1 - decay^age)
+    start again: weights into them <- fresh, weights out of them <- 0, u_i, age_i <- 0
+
+Dohare et al. 2024, "Loss of plasticity in deep continual learning" (Nature 632), with
+the contribution utility, decay 0.99 and, as in most of its experiments, maturity 100.
+At each step a layer is due `rate` times the number of its mature units; whole units are
+replaced, and what is left adds up. Where sources differ, or are silent:
+
+- The utility is the paper's running average; newer layers of the public code
+  (shibhansh/loss-of-plasticity) take that of the last batch by default: `decay=0`.
+- That code draws uniform numbers by the activation's gain; here each weight has its own
+  initializer's, as in a new network. Normalization of a unit starts fresh in both.
+- Its networks of dense layers add what a removed unit gave on average to the biases
+  above; as in the paper's algorithm and in its newer layers, that is not done here.
+- It restarts Adam's moments and step of the touched entries, which is the default
+  here, but leaves the momentum of SGD as it is: that would be `optimizer_state="keep"`.
+- Units that are added up (residual connections) are one, with one utility: where an
+  activation shows them first.
+"""
+
+import keras
+import numpy as np
+
+from keras_reinit.arguments import check_not_negative, check_share, checked_integer
+from keras_reinit.callback import Reinitialize
+from keras_reinit.unit_statistics import UnitStatistics, recycled, statistics
+from keras_reinit.units import Units
+
+
+def averaged(utility, contribution, decay):
+    """The running average of utilities, one step on."""
+    return decay * utility + (1 - decay) * contribution
+
+
+def replaced(utility, age, due, *, rate, maturity, decay):
+    """Which units of a layer start again, and what is left of the share that is due.
+
+    Args:
+        utility: Array of shape (units,), running averages from zero.
+        age: Array of shape (units,), events since each unit began.
+        due: Float, what earlier steps left, in units.
+        rate: Float in [0, 1], of the mature units.
+        maturity: Integer, the age up to which a unit is safe.
+        decay: Float in [0, 1), of the averages.
+
+    Returns:
+        Boolean array of shape (units,), and a float.
+
+    Example:
+
+    >>> utility, age = np.array([0.3, 0.1, 0.0]), np.array([9, 9, 2])
+    >>> chosen, due = replaced(
+    ...     utility, age, 0.5, rate=0.25, maturity=5, decay=0.0)
+    >>> chosen.tolist(), due
+    ([False, True, False], 0.0)
+    """
+    mature = np.flatnonzero(age > maturity)
+    due = due + rate * len(mature)
+    count = min(int(due), len(mature))
+    corrected = utility[mature] / (1 - decay ** age[mature])
+    chosen = np.zeros(len(age), bool)
+    chosen[mature[np.argsort(corrected, kind="stable")[:count]]] = True
+    return chosen, due - count
+
+
+@keras.saving.register_keras_serializable("keras_reinit")
+class UnitUtilities(UnitStatistics):
+    """A `UnitStatistics` that also keeps what `ContinualBackprop` remembers.
+
+    Attributes:
+        age: Weight of shape (features,): events since the unit began.
+        utility: Weight of shape (features,), its running average from zero.
+        due: Weight of shape (): units to be replaced that are no whole one yet.
+
+    Example:
+
+    >>> layer = UnitUtilities()
+    >>> _ = layer(np.ones((4, 2)), training=True)
+    >>> [tuple(weight.shape) for weight in (layer.age, layer.utility, layer.due)]
+    [(2,), (2,), ()]
+    """
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        shape = (input_shape[-1],)
+        self.age, self.utility, self.due = (
+            self.add_weight(
+                name=name,
+                shape=shape,
+                initializer="zeros",
+                trainable=False,
+                dtype="float32",
+                aggregation="mean",  # Over replicas.
+            )
+            for name, shape in (("age", shape), ("utility", shape), ("due", ()))
+        )
+
+
+@keras.saving.register_keras_serializable("keras_reinit")
+class ContinualBackprop(Reinitialize):
+    """Replaces the least useful mature units of each layer, a few at each event.
+
+    The paper has an event at each step: `StepStages(total, total)`. Each then costs a
+    copy of the weights that read hidden units; where that is too much, let events be
+    further apart and raise the rate as much.
+
+    Args:
+        schedule: A `StepStages` or `Stages`.
+        rate: Float in [0, 1], the share of a layer's mature units that each event
+            replaces.
+        maturity: Integer >= 0, the age up to which a unit is not replaced, in events.
+        decay: Float in [0, 1), of the running average of utilities, over events.
+        optimizer_state: As in `keras_reinit.Reinitialize`; here `"reinitialized"` by
+            default: of exactly the entries that changed.
+        **kwargs: As in `keras_reinit.Reinitialize`: `seed`, `initializers`.
+
+    Raises:
+        ValueError: For an argument out of its range; when training begins, for a model
+            without `UnitUtilities`, or an optimizer that does not fit.
+
+    Example:
+
+    >>> model = keras.Sequential([
+    ...     keras.Input((3,)), keras.layers.Dense(4, activation="relu"),
+    ...     keras.layers.Dense(1)])
+    >>> model = add_unit_statistics(model, UnitUtilities)
+    >>> model.compile(per_entry_steps(keras.optimizers.Adam()), loss="mse")
+    >>> callback = ContinualBackprop(StepStages(8, 8), rate=0.1, maturity=2)
+    >>> _ = model.fit(
+    ...     np.ones((8, 3)), np.ones((8, 1)), batch_size=4, epochs=4, verbose=0,
+    ...     callbacks=[callback])
+    """
+
+    entries = True
+
+    def __init__(
+        self,
+        schedule,
+        rate=1e-4,
+        maturity=100,
+        decay=0.99,
+        *,
+        optimizer_state="reinitialized",
+        **kwargs,
+    ):
+        super().__init__(schedule, optimizer_state=optimizer_state, **kwargs)
+        check_share("rate", rate)
+        check_not_negative("decay", decay)
+        if decay >= 1:
+            raise ValueError(f"`decay` must be in [0, 1). Received: decay={decay!r}")
+        self.rate = rate
+        self.maturity = checked_integer("maturity", maturity)
+        self.decay = decay
+        self._units = self._masks = None
+
+    def prepare(self):
+        super().prepare()
+        self._units = Units(self.network)
+        if not statistics(self._units, UnitUtilities):
+            raise ValueError(
+                "`model` must have UnitUtilities layers: use `model = keras_reinit."
+                "add_unit_statistics(model, keras_reinit.UnitUtilities)` before "
+                f"`compile`. Received: model={self.network.name!r}"
+            )
+
+    def outcomes(self, stage):
+        units, out = self._units, _outgoing(self._units)
+        chosen, seen = np.zeros((2, len(units.free)), bool)
+        for layer, ids in statistics(units, UnitUtilities):
+            activity, age, utility, due = (
+                keras.ops.convert_to_numpy(weight)
+                for weight in (layer.activity, layer.age, layer.utility, layer.due)
+            )
+            utility, age = averaged(utility, activity * out[ids], self.decay), age + 1
+            # No age is safe: of units without a full list of weights, or seen before.
+            mature = np.where(units.free[ids] & ~seen[ids], age, 0)
+            gone, due = replaced(
+                utility,
+                mature,
+                float(due),
+                rate=self.rate,
+                maturity=self.maturity,
+                decay=self.decay,
+            )
+            seen[ids] = True
+            chosen[ids[gone]] = True
+            yield layer.utility, np.where(gone, 0, utility), None
+            yield layer.age, np.where(gone, 0, age), None
+            yield layer.due, np.array(due), None
+        if chosen.any():
+            self._masks = units.masks(chosen)
+            yield from super().outcomes(stage)
+            self._masks = None
+
+    def rule(self, stage, variable, fresh):
+        """Fresh weights into replaced units; zero out of them."""
+        return recycled(self._masks.get(id(variable)), variable, fresh)
+
+    def on_train_end(self, logs=None):
+        super().on_train_end(logs)
+        self._units = None
+
+    def _steps_of_a_stage(self):
+        return None  # Few units have fresh statistics.
+
+    def get_config(self):
+        own = {"rate": self.rate, "maturity": self.maturity, "decay": self.decay}
+        return {**super().get_config(), **own}
+
+
+def _outgoing(units):
+    """The mean |w| of the weights that read each unit."""
+    total, count = np.zeros((2, len(units.free)))
+    for use in units.read:
+        size = np.abs(keras.ops.convert_to_numpy(use.variable))
+        others = tuple(i for i in range(size.ndim) if i != use.axis)
+        np.add.at(total, use.ids, size.sum(axis=others))
+        np.add.at(count, use.ids, size.size / size.shape[use.axis])
+    return total / np.maximum(count, 1)
