@@ -145,6 +145,7 @@ def memorization_figure(found):
         len(settings),
         figsize=(5.2 * len(settings), 2.4 * len(MEMORIZATION)),
         sharex=True,
+        sharey="row",
         squeeze=False,
         layout="constrained",
     )
