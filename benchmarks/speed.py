@@ -3,6 +3,7 @@
     python -m benchmarks.speed --part=event
     python -m benchmarks.speed --part=input --cores=1
     python -m benchmarks.speed --part=distillation
+    python -m benchmarks.speed --part=diagnostics
     python -m benchmarks.speed --part=search --rounds=3
 
 Takes a minute or two, a search half an hour. Every way runs once in each round, so
@@ -10,6 +11,7 @@ that all see the same machine; what counts are the ratios. With the extra `speed
 installed, PyTorch and torchvision take part. Appends one row to OUTPUT/rows.jsonl.
 """
 
+import functools
 import importlib.metadata
 import json
 import math
@@ -20,12 +22,21 @@ import time
 import numpy as np
 from absl import app, flags
 
-from benchmarks import speed_distillation, speed_event, speed_input, speed_search
+from benchmarks import (
+    speed_diagnostics,
+    speed_distillation,
+    speed_event,
+    speed_input,
+    speed_search,
+)
 from keras_reinit import results
 from keras_reinit.provenance import provenance
 
 PART = flags.DEFINE_enum(
-    "part", "event", ("event", "input", "distillation", "search"), "what is timed"
+    "part",
+    "event",
+    ("event", "input", "distillation", "diagnostics", "search"),
+    "what is timed",
 )
 ROUNDS = flags.DEFINE_integer(
     "rounds", 15, "how often each way is timed", lower_bound=3
@@ -91,11 +102,11 @@ def images(rounds):
     }
 
 
-def distillation(rounds):
-    """Median seconds of a training step of each way, and ratios within a round."""
-    times = interleaved(speed_distillation.ways(), rounds)
+def compared(part, rounds):
+    """Median seconds of each way of a part, and its ratios within a round."""
+    times = interleaved(part.ways(), rounds)
     seconds, spread = summarized(times)
-    found = speed_distillation.ratios(times)
+    found = part.ratios(times)
     return {
         "seconds": rounded(seconds, 5),
         "range_over_median": rounded(spread, 2),
@@ -195,7 +206,8 @@ def main(argv):
     measure = {
         "event": event,
         "input": images,
-        "distillation": distillation,
+        "distillation": functools.partial(compared, speed_distillation),
+        "diagnostics": functools.partial(compared, speed_diagnostics),
         "search": searches,
     }
     config = {"part": PART.value, "rounds": ROUNDS.value, "cores": len(allowed)}

@@ -1,7 +1,14 @@
-"""The README's tables of costs, each made from the rows of one benchmark."""
+"""The README's tables, each made from the rows of one benchmark."""
 
 from benchmarks import dry_run
-from keras_reinit import sensitivity
+from keras_reinit import (
+    memorization_report,
+    online_report,
+    sensitivity,
+    study,
+    verdict,
+)
+from keras_reinit.results import markdown_table
 
 
 def input_table(rows):
@@ -70,6 +77,58 @@ def distillation_table(rows):
     return "\n".join(lines)
 
 
+def diagnostics_table(rows):
+    """What is measured in an epoch costs, in training steps."""
+    row = rows[-1]
+    device, rounds = row["device"][0], row["config"]["rounds"]
+    lines = [
+        (name, f"{ratio:.2f} [{low:.2f}, {high:.2f}]")
+        for name, ratio in row["ratios"].items()
+        for low, high in (row["ratios_95"][name],)
+    ]
+    return (
+        "What `Diagnostics` measure on 256 images, in training steps of small_cnn, "
+        f"32×32×3 in batches of 128, on {device}: medians of {rounds} rounds with 95% "
+        f"intervals (`python -m benchmarks.speed --part=diagnostics "
+        f"--rounds={rounds}`).\n\n" + markdown_table(["Probe", "Steps"], lines)
+    )
+
+
+def family_table(rows):
+    """Each method in each setting of a study, by its difference to standard training.
+
+    What clearly helps or hurts is bold.
+    """
+    found = verdict.cells(rows)
+    settings = list(dict.fromkeys(cell.setting for cell in found))
+    places = {(cell.method, cell.setting): cell for cell in found}
+    methods = dict.fromkeys(cell.method for cell in found)
+    lines = [
+        [method, *(_family_cell(places.get((method, one))) for one in settings)]
+        for method in methods
+    ]
+    return markdown_table(["Method", *settings], lines)
+
+
+def _family_cell(cell):
+    if cell is None or cell.accuracy is None:
+        return "failed"
+    if cell.difference is None:
+        return str(cell.accuracy)
+    strong = "" if cell.word == "no clear effect" else "**"
+    return f"{strong}{cell.difference.signed()}{strong}"
+
+
+def online_table(rows):
+    """What rows of data in chunks say."""
+    return online_report.markdown(study.compared(rows))
+
+
+def memorization_table(rows):
+    """What rows of memorization say."""
+    return memorization_report.markdown(study.compared(rows))
+
+
 def search_table(rows):
     """Trainings an hour of whole searches."""
     row, names = rows[-1], ("keras_tuner.GridSearch", "benchmarks.search")
@@ -116,6 +175,10 @@ def sensitivity_table(rows):
 
 
 TABLES = {
+    "family": lambda rows: family_table(study.compared(rows)),
+    "online": online_table,
+    "memorization": memorization_table,
+    "diagnostics": diagnostics_table,
     "plan": plan_table,
     "search": search_table,
     "sensitivity": sensitivity_table,

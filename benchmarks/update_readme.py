@@ -3,10 +3,12 @@
     python -m benchmarks.update_readme
 
 Takes seconds. A table stands between `<!-- rows: FOLDER -->` and `<!-- end -->`,
-where FOLDER/rows.jsonl are the rows of one study; with `event`, `input`, `distillation`
-or `search` in place of `rows` (and after `end`, too), those of that part of
-`benchmarks.speed`, of which the last (for each number of cores) counts; with
-`sensitivity`, those of a search; with `plan`, FOLDER/plan.jsonl of dry runs.
+where FOLDER/rows.jsonl are the rows of one study; with `event`, `input`,
+`distillation`, `diagnostics` or `search` in place of `rows` (and after `end`, too),
+those of that part of `benchmarks.speed`, of which the last (for each number of cores)
+counts; with `family`, those of a study of many methods, `online` of data in chunks,
+`memorization` of what is memorized, `sensitivity` of a search; with `plan`,
+FOLDER/plan.jsonl of dry runs.
 """
 
 import pathlib
@@ -15,8 +17,16 @@ import re
 from absl import app
 
 from benchmarks import tables
-from keras_reinit import report, results, sensitivity, study
+from keras_reinit import (
+    memorization_report,
+    online_report,
+    report,
+    results,
+    sensitivity,
+    study,
+)
 
+REPORTS = {"online": online_report, "memorization": memorization_report}
 ROOT = pathlib.Path(__file__).parent.parent
 MARKED = re.compile(r"(<!-- rows: (\S+) -->\n).*?(<!-- end -->)", re.S)
 OTHER = re.compile(r"(<!-- (\w+): (\S+) -->\n).*?(<!-- end \2 -->)", re.S)
@@ -51,6 +61,11 @@ def main(argv):
         if kind == "sensitivity":
             rows = results.read_rows(ROOT / folder / "rows.jsonl")
             sensitivity.write(rows, ROOT / folder)
+        elif kind == "family":  # Too many methods for a figure.
+            whole = report.markdown(compared(folder))
+            (ROOT / folder / "verdict.md").write_text(whole + "\n", encoding="utf-8")
+        elif kind in REPORTS:
+            REPORTS[kind].write(compared(folder), ROOT / folder)
     readme.write_text(updated(text), encoding="utf-8")
 
 

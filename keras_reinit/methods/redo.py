@@ -1,7 +1,7 @@
 """ReDo: units that have gone dormant start again, without a change of the function.
 
-    s_i = mean|h_i| / mean_k mean|h_k|,   unit i of a layer is dormant if s_i <=
-    threshold weights into a dormant unit <- fresh,   weights out of it <- 0
+    s_i = mean|h_i| / mean_k mean|h_k|;   unit i of a layer is dormant if
+    s_i <= threshold;   weights into it <- fresh,   weights out of it <- 0
 
 Sokar et al. 2023, "The Dormant Neuron Phenomenon in Deep Reinforcement Learning" (arXiv
 2302.12902), with means over the batch and all positions of the activations, threshold
