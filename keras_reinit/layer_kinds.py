@@ -22,7 +22,8 @@ ACTIVATIONS = {
 PASSING = {
     *ACTIVATIONS, "ActivityRegularization", "AlphaDropout", "Dropout",
     "GaussianDropout", "GaussianNoise", "Identity", "Rescaling", "Softmax",
-    "UnitStatistics", "UnitUtilities", *(f"{kind}{n}D" for n in (1, 2, 3) for kind in (
+    "UnitFirings", "UnitStatistics", "UnitUtilities",
+    *(f"{kind}{n}D" for n in (1, 2, 3) for kind in (
         "AveragePooling", "Cropping", "GlobalAveragePooling", "GlobalMaxPooling",
         "MaxPooling", "SpatialDropout", "UpSampling", "ZeroPadding")),
 }  # fmt: skip

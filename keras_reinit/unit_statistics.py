@@ -1,7 +1,6 @@
 """How active each unit is, measured while a model trains."""
 
 import keras
-import numpy as np
 
 from keras_reinit.arguments import check_model
 from keras_reinit.layer_graph import nodes_in_order, with_layers_after
@@ -95,27 +94,3 @@ def add_unit_statistics(model, layer=UnitStatistics):
         model,
         {id(n): layer(name=name) for n, name in zip(nodes, names, strict=True)},
     )
-
-
-def statistics(units, kind=UnitStatistics):
-    """Pairs of each `UnitStatistics` of a model and the numbers of its units."""
-    return [
-        (node.operation, ids)
-        for node, ids in units.features
-        if isinstance(node.operation, kind)
-    ]
-
-
-def recycled(masks, variable, fresh):
-    """Fresh weights into some units, zero out of them, as a masked array, or None.
-
-    Args:
-        masks: Two boolean arrays of the variable's shape: where it makes the units and
-            where it reads them; or `None`.
-        variable, fresh: As of `Reinitialize.rule`.
-    """
-    if masks is None or not masks.any():
-        return None
-    made, read = masks
-    value = fresh() if made.any() else np.zeros(variable.shape, "float32")
-    return np.ma.array(np.where(read, 0, value), mask=~(made | read))

@@ -20,8 +20,10 @@ from keras_reinit import (
     ReDo,
     Reinitialize,
     Rifle,
+    SelfNormalizedResets,
     ShrinkPerturb,
     TeacherCache,
+    UnitFirings,
     UnitUtilities,
     WarmRestart,
     WeightForgetting,
@@ -75,6 +77,12 @@ def with_utilities(model):
     return add_unit_statistics(model, UnitUtilities)
 
 
+def with_firings(model):
+    """One unit is silent, until it starts again."""
+    model.get_layer("second").bias.assign([-99.0] + [0.0] * 7)
+    return add_unit_statistics(model, UnitFirings)
+
+
 METHODS = {
     "continual_backprop": Method(
         ContinualBackprop,
@@ -96,6 +104,9 @@ METHODS = {
     "knowledge_evolution": Method(KnowledgeEvolution, keeps_some=True),
     "redo": Method(
         ReDo, add_unit_statistics, (FRESH, ("threshold", 0.9)), keeps_some=True
+    ),
+    "self_normalized_resets": Method(
+        SelfNormalizedResets, with_firings, (FRESH, ("threshold", 1)), keeps_some=True
     ),
     "full": Method(FullReinit),
     "layerwise": Method(LayerwiseReinit, add_block_normalization, in_fit_only=True),

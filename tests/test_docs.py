@@ -42,14 +42,16 @@ def test_readme_examples(tmp_path, monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     lines = [line for line in blocks[0].splitlines() if line]
     assert len(lines) <= 12
-    names, taught, searched, noisy = {}, {}, {}, {}
-    places = (names, taught, searched, noisy)
+    names, chunks, taught, searched, noisy = {}, {}, {}, {}, {}
+    places = (names, chunks, taught, searched, noisy)
     for block, here in zip(blocks, places, strict=True):
         exec(compile(block, "README.md", "exec"), here)
     student = keras.models.load_model(tmp_path / "student.keras")
     assert type(student) is keras.Sequential and int(taught["model"].generation) == 3
     assert bool(taught["model"].cache._is_filled.numpy())
     assert searched["tuner"].oracle.get_best_trials()[0].score > 0.8
+    assert chunks["history"].history["accuracy"][-1] > 0.9
+    assert "begin_effective_rank" in chunks["history"].history
     assert "flipped_accuracy" in noisy["model"].history.history
     history = names["model"].history
     assert history.history["stage"] == [0] * 10 + [1] * 10

@@ -24,7 +24,7 @@ FLOORS = (
     ("fresh", "blocks", "optimizers", "data", "verdict", "roles"),
     ("units",),
     ("callback", "unit_statistics", "diagnostics"),
-    ("planning",),
+    ("planning", "recycling"),
     ("methods", "models", "distillation", "plots"),
     ("generations", "sensitivity", "online_report"),
     ("config", "report"),

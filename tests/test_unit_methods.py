@@ -9,8 +9,10 @@ from keras_reinit import (
     ContinualBackprop,
     KnowledgeEvolution,
     ReDo,
+    SelfNormalizedResets,
     Stages,
     StepStages,
+    UnitFirings,
     UnitStatistics,
     UnitUtilities,
     add_unit_statistics,
@@ -20,6 +22,7 @@ from keras_reinit import (
 )
 from keras_reinit.methods.continual_backprop import averaged, replaced
 from keras_reinit.methods.knowledge_evolution import kept_units
+from keras_reinit.methods.self_normalized_resets import renewed
 from keras_reinit.models import preact_resnet18
 from keras_reinit.plasticity import dormant
 
@@ -264,3 +267,51 @@ def test_continual_backprop_needs_utilities():
         ContinualBackprop(EVENT, decay=1.0)
     with pytest.raises(ValueError, match="`layer` must be `UnitStatistics` or"):
         add_unit_statistics(network(), keras.layers.Dense)
+
+
+def test_thresholds_follow_the_times_between_firings():
+    threshold, two = np.array([100.0, 5.0]), np.array([20.0, 20.0])
+    usual = -np.log(0.1) * 10  # Two firings within twenty events, at 90%: 23.03.
+    found = renewed(threshold, two, np.array([2, 2]), percentile=0.9, expansion=3.0)
+    assert found.tolist() == [np.ceil(usual), 15.0] == [24.0, 15.0]
+
+
+def test_silent_units_start_again_and_count_as_firing():
+    """Units 1 and 4 are dead; at threshold 2, they start again at the second event."""
+    model = network(layer=UnitFirings)
+    model.get_layer("norm").trainable = False
+    model.compile(keras.optimizers.SGD(0.0), model.loss)
+    steps = Steps()
+    method = SelfNormalizedResets(
+        StepStages(6, 6), threshold=2, period=4, percentile=0.5, seed=3
+    )
+    model.fit(
+        *data(), batch_size=32, epochs=6, shuffle=False, verbose=0,
+        callbacks=[method, steps],
+    )  # fmt: skip
+    first = [begin[0] for begin in steps.begins]
+    changed = [
+        np.flatnonzero((one != other).any(0)).tolist()
+        for one, other in zip(first, first[1:], strict=False)
+    ]
+    # Frozen normalization leaves them dead. At event 4 thresholds are renewed: the two
+    # have started again at events 2 and 4, so 0.69 * (1 + 2 + 2) / 3 = 1.16, so 2.
+    assert changed == [[], [1, 4], [], [1, 4], []]
+    layer = model.get_layer("unit_statistics_1")
+    numbers = {
+        name: keras.ops.convert_to_numpy(getattr(layer, name))
+        for name in ("age", "threshold", "silence", "firings", "events")
+    }
+    # The others fire at each event: 0.69 * (1 + 4) / (1 + 4), so 1.
+    assert numbers["threshold"].tolist() == [1, 2, 1, 1, 2]
+    assert numbers["age"].tolist() == [0, 1, 0, 0, 1]
+    assert numbers["silence"].tolist() == numbers["firings"].tolist() == [2, 1, 2, 2, 1]
+    assert numbers["events"] == 5
+
+
+def test_self_normalized_resets_need_firings():
+    with pytest.raises(ValueError, match="must have UnitFirings layers.*UnitFirings"):
+        fit(network(), data(), SelfNormalizedResets(EVENT), 2)
+    for wrong in ({"percentile": 1.0}, {"expansion": 1.0}, {"threshold": 0}):
+        with pytest.raises(ValueError, match="must be"):
+            SelfNormalizedResets(EVENT, **wrong)

@@ -12,6 +12,10 @@ from keras_reinit.methods.layerwise_reinit import LayerwiseReinit
 from keras_reinit.methods.plasticity_injection import inject_plasticity
 from keras_reinit.methods.redo import ReDo
 from keras_reinit.methods.rifle import Rifle
+from keras_reinit.methods.self_normalized_resets import (
+    SelfNormalizedResets,
+    UnitFirings,
+)
 from keras_reinit.methods.shrink_perturb import ShrinkPerturb
 from keras_reinit.methods.warm_restart import WarmRestart
 from keras_reinit.methods.weight_forgetting import WeightForgetting
@@ -27,7 +31,9 @@ __all__ = [
     "LayerwiseReinit",
     "ReDo",
     "Rifle",
+    "SelfNormalizedResets",
     "ShrinkPerturb",
+    "UnitFirings",
     "UnitUtilities",
     "WarmRestart",
     "WeightForgetting",

@@ -25,9 +25,8 @@ import keras
 import numpy as np
 
 from keras_reinit.arguments import check_not_negative, check_share, checked_integer
-from keras_reinit.callback import Reinitialize
-from keras_reinit.unit_statistics import UnitStatistics, recycled, statistics
-from keras_reinit.units import Units
+from keras_reinit.recycling import Recycling
+from keras_reinit.unit_statistics import UnitStatistics
 
 
 def averaged(utility, contribution, decay):
@@ -100,7 +99,7 @@ class UnitUtilities(UnitStatistics):
 
 
 @keras.saving.register_keras_serializable("keras_reinit")
-class ContinualBackprop(Reinitialize):
+class ContinualBackprop(Recycling):
     """Replaces the least useful mature units of each layer, a few at each event.
 
     The paper has an event at each step: `StepStages(total, total)`. Each then costs a
@@ -113,9 +112,9 @@ class ContinualBackprop(Reinitialize):
             replaces.
         maturity: Integer >= 0, the age up to which a unit is not replaced, in events.
         decay: Float in [0, 1), of the running average of utilities, over events.
-        optimizer_state: As in `keras_reinit.Reinitialize`; here `"reinitialized"` by
-            default: of exactly the entries that changed.
-        **kwargs: As in `keras_reinit.Reinitialize`: `seed`, `initializers`.
+        **kwargs: As in `keras_reinit.Reinitialize`: `seed`, `initializers`, `when`, and
+            `optimizer_state`, here `"reinitialized"` by default: of exactly the entries
+            that changed.
 
     Raises:
         ValueError: For an argument out of its range; when training begins, for a model
@@ -134,19 +133,10 @@ class ContinualBackprop(Reinitialize):
     ...     callbacks=[callback])
     """
 
-    entries = True
+    statistics = UnitUtilities
 
-    def __init__(
-        self,
-        schedule,
-        rate=1e-4,
-        maturity=100,
-        decay=0.99,
-        *,
-        optimizer_state="reinitialized",
-        **kwargs,
-    ):
-        super().__init__(schedule, optimizer_state=optimizer_state, **kwargs)
+    def __init__(self, schedule, rate=1e-4, maturity=100, decay=0.99, **kwargs):
+        super().__init__(schedule, **kwargs)
         check_share("rate", rate)
         check_not_negative("decay", decay)
         if decay >= 1:
@@ -154,32 +144,23 @@ class ContinualBackprop(Reinitialize):
         self.rate = rate
         self.maturity = checked_integer("maturity", maturity)
         self.decay = decay
-        self._units = self._masks = None
 
-    def prepare(self):
-        super().prepare()
-        self._units = Units(self.network)
-        if not statistics(self._units, UnitUtilities):
-            raise ValueError(
-                "`model` must have UnitUtilities layers: use `model = keras_reinit."
-                "add_unit_statistics(model, keras_reinit.UnitUtilities)` before "
-                f"`compile`. Received: model={self.network.name!r}"
-            )
-
-    def outcomes(self, stage):
-        units, out = self._units, _outgoing(self._units)
+    def choose(self, units, layers):
+        """The least useful mature units of each layer, as many as are due."""
+        out = _outgoing(units)
         chosen, seen = np.zeros((2, len(units.free)), bool)
-        for layer, ids in statistics(units, UnitUtilities):
-            activity, age, utility, due = (
-                keras.ops.convert_to_numpy(weight)
-                for weight in (layer.activity, layer.age, layer.utility, layer.due)
+        remembered = []
+        for layer, ids in layers:
+            activity, age, utility, due = map(
+                keras.ops.convert_to_numpy,
+                (layer.activity, layer.age, layer.utility, layer.due),
             )
             utility, age = averaged(utility, activity * out[ids], self.decay), age + 1
-            # No age is safe: of units without a full list of weights, or seen before.
-            mature = np.where(units.free[ids] & ~seen[ids], age, 0)
+            # No age counts of units without a full list of weights, or seen before.
+            own = units.free[ids] & ~seen[ids]
             gone, due = replaced(
                 utility,
-                mature,
+                np.where(own, age, 0),
                 float(due),
                 rate=self.rate,
                 maturity=self.maturity,
@@ -187,24 +168,12 @@ class ContinualBackprop(Reinitialize):
             )
             seen[ids] = True
             chosen[ids[gone]] = True
-            yield layer.utility, np.where(gone, 0, utility), None
-            yield layer.age, np.where(gone, 0, age), None
-            yield layer.due, np.array(due), None
-        if chosen.any():
-            self._masks = units.masks(chosen)
-            yield from super().outcomes(stage)
-            self._masks = None
-
-    def rule(self, stage, variable, fresh):
-        """Fresh weights into replaced units; zero out of them."""
-        return recycled(self._masks.get(id(variable)), variable, fresh)
-
-    def on_train_end(self, logs=None):
-        super().on_train_end(logs)
-        self._units = None
-
-    def _steps_of_a_stage(self):
-        return None  # Few units have fresh statistics.
+            remembered += [
+                (layer.utility, np.where(gone, 0, utility)),
+                (layer.age, np.where(gone, 0, age)),
+                (layer.due, np.array(due)),
+            ]
+        return chosen, remembered
 
     def get_config(self):
         own = {"rate": self.rate, "maturity": self.maturity, "decay": self.decay}

@@ -23,14 +23,12 @@ import keras
 import numpy as np
 
 from keras_reinit.arguments import check_not_negative
-from keras_reinit.callback import Reinitialize
 from keras_reinit.plasticity import dormant
-from keras_reinit.unit_statistics import recycled, statistics
-from keras_reinit.units import Units
+from keras_reinit.recycling import Recycling
 
 
 @keras.saving.register_keras_serializable("keras_reinit")
-class ReDo(Reinitialize):
+class ReDo(Recycling):
     """Recycles dormant units at each stage.
 
     The paper's every 1000 steps are `StepStages(total, total // 1000)`.
@@ -39,9 +37,9 @@ class ReDo(Reinitialize):
         schedule: A `Stages` or `StepStages`.
         threshold: Float >= 0, the score up to which a unit is dormant; 0 means those
             that were never active in the last batch.
-        optimizer_state: As in `keras_reinit.Reinitialize`; here `"reinitialized"` by
-            default: of exactly the entries that changed.
-        **kwargs: As in `keras_reinit.Reinitialize`: `seed`, `initializers`.
+        **kwargs: As in `keras_reinit.Reinitialize`: `seed`, `initializers`, `when`, and
+            `optimizer_state`, here `"reinitialized"` by default: of exactly the entries
+            that changed.
 
     Raises:
         ValueError: For an argument out of its range; when training begins, for a model
@@ -59,43 +57,19 @@ class ReDo(Reinitialize):
     ...     callbacks=[ReDo(Stages(epochs=4, stages=4))])
     """
 
-    entries = True
-
-    def __init__(
-        self, schedule, threshold=0.025, *, optimizer_state="reinitialized", **kwargs
-    ):
-        super().__init__(schedule, optimizer_state=optimizer_state, **kwargs)
+    def __init__(self, schedule, threshold=0.025, **kwargs):
+        super().__init__(schedule, **kwargs)
         check_not_negative("threshold", threshold)
         self.threshold = threshold
-        self._masks = None
 
-    def prepare(self):
-        super().prepare()
-        if not statistics(Units(self.network)):
-            raise ValueError(
-                "`model` must have UnitStatistics layers: use `model = keras_reinit."
-                "add_unit_statistics(model)` before `compile`. "
-                f"Received: model={self.network.name!r}"
-            )
-
-    def outcomes(self, stage):
-        units = Units(self.network)
-        self._masks = units.masks(self._dormant(units))
-        yield from super().outcomes(stage)
-        self._masks = None
-
-    def _dormant(self, units):
-        """Boolean array of the units that are dormant wherever they are measured."""
+    def choose(self, units, layers):
+        """Units that are dormant wherever they are measured."""
         seen, awake = np.zeros((2, len(units.free)), bool)
-        for layer, ids in statistics(units):
+        for layer, ids in layers:
             activity = keras.ops.convert_to_numpy(layer.activity)
             seen[ids] = True
             awake[ids[~dormant(activity, self.threshold)]] = True
-        return seen & ~awake & units.free
-
-    def rule(self, stage, variable, fresh):
-        """Fresh weights into dormant units; zero out of them."""
-        return recycled(self._masks.get(id(variable)), variable, fresh)
+        return seen & ~awake & units.free, []
 
     def get_config(self):
         return {**super().get_config(), "threshold": self.threshold}
