@@ -7,10 +7,11 @@ import sys
 
 import numpy as np
 import pytest
-from absl import flags
+from absl import app, flags
 
 from benchmarks import flags as shared
-from benchmarks import study
+from benchmarks import memorization, study, warm_start
+from keras_reinit import online
 from keras_reinit.config import Config
 from keras_reinit.results import read_rows
 from keras_reinit.study import Study
@@ -58,6 +59,24 @@ def test_the_study_without_arguments_is_the_default_study(parsed):
     planned, default = study.from_flags(), Study()
     assert list(planned.cells()) == list(default.cells())
     assert planned.seeds == default.seeds
+
+
+def test_other_studies_have_their_own_defaults(parsed):
+    parsed(warm_start.define_flags)
+    planned = study.from_flags()
+    assert planned.methods == online.METHODS
+    assert planned.settings == (("none", 0.0), ("DCW", 0.0))
+    parsed(memorization.define_flags)
+    planned = study.from_flags()
+    assert planned.settings == (("none", 0.4), ("DCW", 0.4))
+    assert planned.methods[0] == "standard" and len(planned.seeds) == 6
+    assert not planned.base.noisy_validation
+
+
+def test_a_method_that_a_script_does_not_know_is_said(parsed, tmp_path):
+    parsed(warm_start.define_flags, "--method=born_again", f"--output={tmp_path}")
+    with pytest.raises(app.UsageError, match="`method` must be of full_reinit.*born"):
+        warm_start.main(["script"])
 
 
 def test_lists_of_settings_are_combined(parsed):
