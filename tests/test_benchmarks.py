@@ -61,11 +61,14 @@ def test_the_study_without_arguments_is_the_default_study(parsed):
     assert planned.seeds == default.seeds
 
 
-def test_other_studies_have_their_own_defaults(parsed):
+def test_chunks_of_data_have_their_own_defaults(parsed):
     parsed(warm_start.define_flags)
     planned = study.from_flags()
     assert planned.methods == online.METHODS
     assert planned.settings == (("none", 0.0), ("DCW", 0.0))
+
+
+def test_memorization_has_its_own_defaults(parsed):
     parsed(memorization.define_flags)
     planned = study.from_flags()
     assert planned.settings == (("none", 0.4), ("DCW", 0.4))
