@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 BACKENDS = $(VENV)/.backends
-CORE_TESTS = $(addprefix tests/test_, $(addsuffix .py, callback contract custom_layers distillation drawing forgetting fresh \
+CORE_TESTS = $(addprefix tests/test_, $(addsuffix .py, callback contract custom_layers diagnostics distillation drawing forgetting fresh \
 	generations methods optimizers other_methods own_initializers planning recipes \
 	schedules teacher_cache unit_methods units weight_decay))
 ARGS ?=
