@@ -20,10 +20,10 @@ from keras_reinit.tuning import heartbeat, oracle
 ROOT = pathlib.Path(__file__).parent.parent
 COMMAND = [
     sys.executable, "-m", "benchmarks.search", "--model=mlp", "--width=8",
-    "--train_size=64", "--epochs=2", "--stages=2", "--learning_rate=0.01,0.1",
+    "--train_size=64", "--epochs=2", "--stages=2", "--learning_rate=0.1",
     "--regularization=none,CW", "--weight_decay=0.0005,0.005", "--seeds=2",
 ]  # fmt: skip
-CELLS = 2 * (2 + 2 * 2)
+CELLS = 2 + 2 * 2
 
 
 class Search:
@@ -90,7 +90,7 @@ def test_killed_workers_and_a_killed_chief_lose_nothing(tmp_path):
     assert f"[{CELLS}/{CELLS}] 0 failed" in out
     seeds = [row["config"]["seed"] for row in rows]
     decays = {row["config"]["regularization"] for row in rows}
-    assert sorted(seeds) == [0] * 6 + [1] * 6 and decays == {"none", "CW"}
+    assert sorted(seeds) == [0] * 3 + [1] * 3 and decays == {"none", "CW"}
 
 
 def test_a_search_that_is_killed_leaves_nothing_running_and_goes_on(tmp_path):
@@ -213,7 +213,7 @@ def test_stages_are_searched_over_where_there_are_any(tmp_path):
     assert code == 0, err[-2000:]
     kinds = [(r["config"]["method"], r["config"]["stages"]) for r in search.rows()]
     expected = [("standard", 1), ("shrink_perturb", 1), ("shrink_perturb", 2)]
-    assert sorted(kinds) == sorted(expected * 4)  # Rates and decays.
+    assert sorted(kinds) == sorted(expected * 2)  # Decays.
 
 
 def test_a_dry_run_says_what_is_missing_and_trains_nothing(tmp_path):
