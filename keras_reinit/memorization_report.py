@@ -15,7 +15,7 @@ from keras_reinit.results import (
     verdict,
 )
 from keras_reinit.schedules import Stages
-from keras_reinit.verdict import setting_name
+from keras_reinit.verdict import by_setting
 
 BASELINE = "standard"
 RULE = (
@@ -69,7 +69,7 @@ def memories(rows):
     """Returns a list of `Memory`, in the order of the rows."""
     return [
         _memory(setting, method, methods)
-        for setting, methods in _groups(rows).items()
+        for setting, methods in by_setting(finished(rows)).items()
         for method in methods
     ]
 
@@ -81,7 +81,7 @@ def relations(rows):
     one of the two is the same for all methods has none.
     """
     found = {}
-    for setting, methods in _groups(rows).items():
+    for setting, methods in by_setting(finished(rows)).items():
         seeds = collections.defaultdict(list)
         for row in (row for group in methods.values() for row in group):
             seeds[row["config"]["seed"]].append(row)
@@ -122,13 +122,6 @@ def write(rows, folder):
     figure.savefig(paths[1], dpi=120, metadata={"Software": None})
     plots.plt.close(figure)
     return paths
-
-
-def _groups(rows):
-    groups = collections.defaultdict(lambda: collections.defaultdict(list))
-    for row in finished(rows):
-        groups[setting_name(row["config"])][row["config"]["method"]].append(row)
-    return groups
 
 
 def _memory(setting, method, methods):

@@ -1,6 +1,5 @@
 """What rows of `keras_reinit.online` say: accuracy and cost as data grow."""
 
-import collections
 import dataclasses
 
 import numpy as np
@@ -11,7 +10,7 @@ from keras_reinit.results import (
     markdown_table,
     paired_difference,
 )
-from keras_reinit.verdict import setting_name
+from keras_reinit.verdict import by_setting
 
 BASELINE = "full_reinit"
 HEADER = (
@@ -59,12 +58,9 @@ class Curve:
 
 def curves(rows):
     """Returns a list of `Curve`, in the order of the rows."""
-    groups = collections.defaultdict(lambda: collections.defaultdict(list))
-    for row in finished(rows):
-        groups[setting_name(row["config"])][row["config"]["method"]].append(row)
     return [
         _curve(setting, method, methods)
-        for setting, methods in groups.items()
+        for setting, methods in by_setting(finished(rows)).items()
         for method in methods
     ]
 

@@ -25,14 +25,7 @@ def verdict_figure(cells, curves, stages):
     settings = list(dict.fromkeys(cell.setting for cell in cells))
     methods = list(dict.fromkeys(cell.method for cell in cells))
     palette = dict(zip(methods, plt.get_cmap("tab10").colors, strict=False))
-    figure, axes = plt.subplots(
-        2,
-        len(settings),
-        figsize=(4.2 * len(settings), 6.4),
-        squeeze=False,
-        layout="constrained",
-        gridspec_kw={"height_ratios": (2, 3)},
-    )
+    figure, axes = _panels(2, len(settings), (4.2, 3.2), height_ratios=(2, 3))
     for column, setting in enumerate(settings):
         here = [cell for cell in cells if cell.setting == setting]
         _differences(axes[0, column], here, labels=column == 0)
@@ -101,13 +94,7 @@ def online_figure(found):
         A matplotlib figure.
     """
     settings = list(dict.fromkeys(one.setting for one in found))
-    figure, axes = plt.subplots(
-        2,
-        len(settings),
-        figsize=(4.6 * len(settings), 6.4),
-        squeeze=False,
-        layout="constrained",
-    )
+    figure, axes = _panels(2, len(settings), (4.6, 3.2))
     for one in found:
         above, below = axes[:, settings.index(one.setting)]
         means = [accuracy.mean for accuracy in one.accuracy]
@@ -140,14 +127,8 @@ def memorization_figure(found):
         A matplotlib figure.
     """
     settings = list(dict.fromkeys(one.setting for one in found))
-    figure, axes = plt.subplots(
-        len(MEMORIZATION),
-        len(settings),
-        figsize=(5.2 * len(settings), 2.4 * len(MEMORIZATION)),
-        sharex=True,
-        sharey="row",
-        squeeze=False,
-        layout="constrained",
+    figure, axes = _panels(
+        len(MEMORIZATION), len(settings), (5.2, 2.4), sharex=True, sharey="row"
     )
     for one in found:
         column = axes[:, settings.index(one.setting)]
@@ -175,13 +156,7 @@ def image_figure(columns, titles):
         A matplotlib figure of n rows.
     """
     rows = len(columns[0])
-    figure, axes = plt.subplots(
-        rows,
-        len(columns),
-        figsize=(1.25 * len(columns), 1.4 * rows),
-        squeeze=False,
-        layout="constrained",
-    )
+    figure, axes = _panels(rows, len(columns), (1.25, 1.4))
     for column, images in enumerate(columns):
         for row, image in enumerate(images):
             axis = axes[row, column]
@@ -191,6 +166,18 @@ def image_figure(columns, titles):
             axis.set_title(titles[column][row], fontsize=7)
             axis.axis("off")
     return figure
+
+
+def _panels(rows, columns, size, **options):
+    """A figure and its axes, an array; `size` is a panel's width and height."""
+    return plt.subplots(
+        rows,
+        columns,
+        figsize=(size[0] * columns, size[1] * rows),
+        squeeze=False,
+        layout="constrained",
+        **options,
+    )
 
 
 def _differences(axis, cells, labels):

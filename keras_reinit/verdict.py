@@ -57,16 +57,20 @@ def cells(rows):
     Args:
         rows: Rows of `training.run`, one for each method, setting and seed.
     """
+    return tuple(
+        _cell(setting, method, methods)
+        for setting, methods in by_setting(rows).items()
+        for method in methods
+    )
+
+
+def by_setting(rows):
+    """Dict from a setting's name to a dict from method to its rows, in their order."""
     groups = collections.defaultdict(dict)
     for row in rows:
         config = row["config"]
-        setting = setting_name(config)
-        groups[setting].setdefault(config["method"], []).append(row)
-    return tuple(
-        _cell(setting, method, methods)
-        for setting, methods in groups.items()
-        for method in methods
-    )
+        groups[setting_name(config)].setdefault(config["method"], []).append(row)
+    return groups
 
 
 def setting_name(config):
