@@ -7,6 +7,26 @@ import pytest
 from contract import toy_data
 
 
+@pytest.fixture(autouse=True, scope="session")
+def untuned_arrays():
+    """Arrays given to `fit` come without the thread that tunes tf.data's buffers.
+
+    Where a model is garbage, so are its iterators, and each waits until that thread has
+    slept, for up to a minute.
+    """
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
+
+    from keras_reinit.data.pipeline import untuned
+
+    plain = ArrayDataAdapter.get_tf_dataset
+    ArrayDataAdapter.get_tf_dataset = lambda self: untuned(plain(self))
+    yield
+    ArrayDataAdapter.get_tf_dataset = plain
+
+
 @pytest.fixture(autouse=True)
 def seeded():
     keras.utils.set_random_seed(0)

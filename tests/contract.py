@@ -111,7 +111,7 @@ METHODS = {
     "full": Method(FullReinit),
     "layerwise": Method(LayerwiseReinit, add_block_normalization, in_fit_only=True),
     "layerwise_plain": Method(
-        LayerwiseReinit, None, (("normalize", False), ("rescale", False))
+        LayerwiseReinit, None, (("normalize", False), ("rescale", False)), True
     ),
     "later_layers": Method(LaterLayerForgetting, keeps_some=True),
     "rifle": Method(Rifle, None, (FRESH,), keeps_some=True),
@@ -141,6 +141,14 @@ one_step_an_execution = not_on_torch(
 )
 not_compiled = not_on_torch("steps are not compiled on PyTorch")
 every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
+
+
+def mostly_slow(fast):
+    """Every method, of which only some are tested by default; the rest is marked slow."""
+    return [
+        pytest.param(method, id=name, marks=() if fast(name) else pytest.mark.slow)
+        for name, method in METHODS.items()
+    ]
 
 
 class Steps(keras.callbacks.Callback):

@@ -7,7 +7,15 @@ import pickle
 import keras
 import numpy as np
 import pytest
-from contract import every_method, fit, one_step_an_execution, same, state
+from contract import (
+    METHODS,
+    every_method,
+    fit,
+    mostly_slow,
+    one_step_an_execution,
+    same,
+    state,
+)
 
 from keras_reinit import Stages, StepStages, per_entry_steps, per_variable_steps
 
@@ -184,22 +192,11 @@ class Interrupt(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-@every_method
-@pytest.mark.parametrize(
-    ("schedule", "moment"),
-    [
-        (Stages(6, 3), ("on_epoch_end", 1)),  # Right before an event,
-        (Stages(6, 3), ("on_train_batch_begin", (2, 0))),  # right after it,
-        (Stages(6, 3), ("on_train_batch_end", (3, 1))),  # in the middle of a stage.
-        (StepStages(24, 3), ("on_train_batch_end", (2, 2))),
-    ],
-    ids=["before", "after", "within", "steps"],
-)
-def test_a_resumed_training_is_the_one_that_was_interrupted(
-    method, moment, schedule, toy, toy_model, tmp_path
-):
+def is_resumed(method, schedule, moment, toy, toy_model, folder):
+    """Whether a training that was interrupted goes on as one that never was."""
+
     def backup():
-        return keras.callbacks.BackupAndRestore(tmp_path / "backup")
+        return keras.callbacks.BackupAndRestore(folder / "backup")
 
     _, history, model, callback = train(method, toy, toy_model, schedule)
     with pytest.raises(KeyboardInterrupt):
@@ -209,9 +206,36 @@ def test_a_resumed_training_is_the_one_that_was_interrupted(
         method, toy, toy_model, schedule, callbacks=[backup()]
     )
     assert 0 < len(spy.ends) < 6
-    assert same(state(model), state(again))
     assert its.events == callback.events
     assert resumed["stage"] == history["stage"][-len(spy.ends) :]
+    return same(state(model), state(again))
+
+
+@every_method
+@pytest.mark.parametrize(
+    ("schedule", "moment"),
+    [
+        (Stages(6, 3), ("on_train_batch_begin", (2, 0))),  # Right after an event.
+        (StepStages(24, 3), ("on_train_batch_end", (2, 2))),
+    ],
+    ids=["after", "steps"],
+)
+def test_a_resumed_training_is_the_one_that_was_interrupted(
+    method, moment, schedule, toy, toy_model, tmp_path
+):
+    assert is_resumed(method, schedule, moment, toy, toy_model, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "method", mostly_slow({"cached", "redo", "shrink_perturb"}.__contains__)
+)
+@pytest.mark.parametrize(
+    "moment", [("on_epoch_end", 1), ("on_train_batch_end", (3, 1))], ids=str
+)
+def test_so_is_one_interrupted_before_an_event_or_amid_a_stage(
+    method, moment, toy, toy_model, tmp_path
+):
+    assert is_resumed(method, Stages(6, 3), moment, toy, toy_model, tmp_path)
 
 
 @every_method
@@ -243,7 +267,9 @@ def test_bfloat16(method, toy, toy_model):
     assert all(np.isfinite(value).all() for value in spy.ends[-1])
 
 
-@every_method
+@pytest.mark.parametrize(  # Those that wrap no model share their compiled step.
+    "method", mostly_slow(lambda name: METHODS[name].wrap or name == "shrink_perturb")
+)
 def test_compiled_and_not_compiled_steps_agree(method, toy, toy_model):
     runs = [
         train(method, toy, toy_model, Stages(4, 2), 4, **kwargs)[0]
