@@ -144,7 +144,7 @@ every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.k
 
 
 def mostly_slow(fast):
-    """Every method, of which only some are tested by default; the rest is marked slow."""
+    """Every method; all but some are marked slow, and not tested by default."""
     return [
         pytest.param(method, id=name, marks=() if fast(name) else pytest.mark.slow)
         for name, method in METHODS.items()
