@@ -6,9 +6,11 @@ import pathlib
 import pkgutil
 import re
 
+import contract
 import keras
 import numpy as np
 import pytest
+import test_contract
 
 import keras_reinit
 
@@ -57,6 +59,25 @@ def test_readme_examples(tmp_path, monkeypatch):
     assert history.history["stage"] == [0] * 10 + [1] * 10
     accuracy = names["model"].evaluate(names["images"], names["digits"].train[1])[1]
     assert accuracy > 0.9
+
+
+def test_the_method_of_contributing_keeps_the_contract(toy, toy_model):
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    names = {"__name__": "fresh_noise"}
+    exec(compile(block, "CONTRIBUTING.md", "exec"), names)
+    assert names["moved"](np.array(2.0), np.array(3.0), 0.5) == 3.5
+    method = contract.Method(names["FreshNoise"], keeps_some=True)
+    for test in (
+        test_contract.test_weights_change_at_the_begin_of_a_stage_and_nowhere_else,
+        test_contract.test_a_later_fit_goes_on_with_the_schedule,
+        test_contract.test_frozen_layers_are_never_touched,
+        test_contract.test_a_loop_of_fits_of_ones_own_does_the_same,
+    ):
+        test(method, toy, toy_model)
+    test_contract.test_callbacks_can_be_copied_and_serialized(method)
+    with pytest.raises(ValueError, match="`scale` must be >= 0"):
+        names["FreshNoise"](keras_reinit.Stages(4, 2), scale=-1)
 
 
 def test_readme_tables_are_those_of_the_rows():
