@@ -78,7 +78,7 @@ def relations(rows):
     """Dict from setting to a dict from curve to an `Interval` of rank correlations.
 
     Of what each curve ends with, over methods, with the test accuracy; a seed in which
-    one of the two is the same for all methods has none.
+    one of the two has fewer than three different values has none.
     """
     found = {}
     for setting, methods in by_setting(finished(rows)).items():
@@ -162,7 +162,7 @@ def _relation(name, groups):
             for row in rows
         ]
         some, others = zip(*pairs, strict=True)
-        if len(set(some)) > 1 and len(set(others)) > 1:
+        if min(len(set(some)), len(set(others))) > 2:
             found.append(float(stats.spearmanr(some, others).statistic))
     return Interval.of(found) if found else None
 
