@@ -181,6 +181,7 @@ class Reinitialize(keras.callbacks.Callback):
         self.prepare()
         self._at = self.schedule.starts[stage]
         self._event(stage)
+        self.on_train_end()  # Nothing is held until the next call.
 
     def prepare(self):
         """Finds what is needed before an event; raises if the model does not fit."""
