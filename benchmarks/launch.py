@@ -5,6 +5,7 @@ before its time is started again; when all workers are done, or this process end
 whatever way, nothing is left running.
 """
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -20,6 +21,7 @@ ONE_CORE = {
 }  # fmt: skip
 # A worker that ends so often within seconds of its start has not lost a trial only.
 FAST, SECONDS = 5, 20.0
+GRACE = 10.0  # Seconds for workers to end after the chief.
 
 
 def run(workers, folder):
@@ -39,6 +41,12 @@ def _look_after(team):
     workers = [member for role, member in team.items() if role != "chief"]
     while not all(worker.is_done() for worker in workers):
         time.sleep(0.2)
+        if team["chief"].is_done():
+            # All it knew are told to stop. One that came back later would wait for it.
+            end = time.monotonic() + GRACE
+            for worker in workers:
+                worker.wait(max(0.0, end - time.monotonic()))
+            break
         for member in team.values():
             if not member.revive():
                 print(f"{member.role} cannot run; see {member.log}", file=sys.stderr)
@@ -80,6 +88,11 @@ class Member:
             return False
         self._start()
         return True
+
+    def wait(self, seconds):
+        """Waits for its end, but no longer."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
 
     def end(self):
         """Ends it at once."""

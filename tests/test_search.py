@@ -14,6 +14,7 @@ import keras_tuner
 import psutil
 import pytest
 
+from benchmarks import launch
 from keras_reinit import results
 from keras_reinit.tuning import heartbeat, oracle
 
@@ -119,6 +120,26 @@ def test_a_search_that_is_stopped_says_how_to_go_on(tmp_path):
     code, out, _ = search.end()
     assert code == 130 and "The same command goes on" in out
     assert psutil.wait_procs(children, timeout=10)[1] == []
+
+
+class Member:
+    """A process of a search, done or not."""
+
+    def __init__(self, done):
+        self.done, self.waited = done, []
+
+    def is_done(self):
+        return self.done
+
+    def wait(self, seconds):
+        self.waited.append(seconds)
+
+
+def test_a_worker_that_comes_back_after_the_chiefs_end_is_not_waited_for():
+    chief, worker, late = Member(True), Member(True), Member(False)
+    team = {"chief": chief, "worker0": worker, "worker1": late}
+    assert launch._look_after(team) == 0
+    assert 0 < late.waited[0] <= launch.GRACE
 
 
 def grid(folder, **kwargs):
