@@ -68,7 +68,7 @@ def _floats(given, default):
     return tuple(float(value) for value in given) if given else default
 
 
-def trained(argv, run=training.run, known=None):
+def trained(argv, run=study.train, known=None):
     """Runs what is missing of the study that the flags describe.
 
     Args:

@@ -4,6 +4,7 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import json
 import multiprocessing
 import os
@@ -12,6 +13,7 @@ import threading
 import time
 
 from keras_reinit import training
+from keras_reinit.compiled import CompiledModels
 from keras_reinit.config import METHODS, REGULARIZATIONS, Config
 from keras_reinit.results import append_row, finished, read_rows
 from keras_reinit.verdict import setting_name
@@ -185,9 +187,18 @@ def _place(config):
     return regularization, noise, method, config["seed"]
 
 
-def run_all(
-    configs, path, *, processes, folder=None, report=print, later=0, run=training.run
-):
+@functools.cache
+def _models():
+    """The compiled models of this process, which its runs train one after another."""
+    return CompiledModels()
+
+
+def train(config, folder=None):
+    """One run of `training`, on a compiled model that an earlier one may have left."""
+    return training.run(config, folder, models=_models())
+
+
+def run_all(configs, path, *, processes, folder=None, report=print, later=0, run=train):
     """Runs each config that has no finished row in `path` and appends its row.
 
     Only this process writes, a row at a time, so an interruption loses nothing but
@@ -251,7 +262,7 @@ def _end_with_parent():
     os._exit(1)
 
 
-def attempt(config, folder=None, run=training.run):
+def attempt(config, folder=None, run=train):
     """A run, with a failure turned into a row that says why."""
     try:
         return run(config, folder)
