@@ -29,6 +29,11 @@ test-backends: $(BACKENDS)
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
+# Needs Chromium: `apt-get install chromium chromium-driver`.
+test-browser: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[browser]'
+	$(BIN)/python -m pytest -m browser tests/test_browser.py $(ARGS)
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -54,4 +59,4 @@ speed: $(BACKENDS)
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
 
-.PHONY: study test test-backends test-slow speed lint clean
+.PHONY: study test test-backends test-browser test-slow speed lint clean

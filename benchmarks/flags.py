@@ -2,8 +2,9 @@
 
 import dataclasses
 
-from absl import flags
+from absl import app, flags
 
+from benchmarks import presets
 from keras_reinit import data, models
 from keras_reinit.callback import OPTIMIZER_STATES
 from keras_reinit.config import (
@@ -59,6 +60,27 @@ KNOWN = {
 }
 
 
+def run(main, preset=None):
+    """`absl.app.run`, with the flags of `--preset` before those of the command line.
+
+    Args:
+        main: Function of what is left of the command line.
+        preset: Name of the preset that counts where none is given.
+    """
+    app.run(
+        main,
+        flags_parser=lambda argv: app.parse_flags_with_usage(expanded(argv, preset)),
+    )
+
+
+def expanded(argv, preset=None):
+    """A command line with the flags of its preset before its own."""
+    names = [one.partition("=")[2] for one in argv if one.startswith("--preset=")]
+    known = [name for name in [preset, *names][-1:] if name in presets.names()]
+    files = [f"--flagfile={presets.path(name)}" for name in known]
+    return [argv[0], *files, *argv[1:]]
+
+
 # What scripts that train many models vary.
 VARIED = (
     "method",
@@ -70,7 +92,7 @@ VARIED = (
 
 
 def define(output, lists=()):
-    """Defines a flag for each field of `Config`, and `--output` and `--folder`.
+    """Defines a flag for each field of `Config`, `--preset`, `--output` and `--folder`.
 
     Args:
         output: Default folder for `rows.jsonl`.
@@ -79,6 +101,9 @@ def define(output, lists=()):
     """
     for field in dataclasses.fields(Config):
         _define(field, field.name in lists)
+    flags.DEFINE_enum(
+        "preset", None, presets.names(), "flags that come before the others"
+    )
     flags.DEFINE_string("output", output, "folder for rows.jsonl and its report")
     flags.DEFINE_string(
         "folder", None, "where the data set lies, if it is not at its default place"
@@ -97,6 +122,24 @@ def config(**changes):
         return Config(**{**values, **changes})
     except ValueError as error:
         raise flags.IllegalFlagValueError(str(error)) from error
+
+
+def values(name):
+    """What a flag lists, as numbers where its field is one; `None` for nothing.
+
+    Raises:
+        flags.IllegalFlagValueError: For what is no such number.
+    """
+    given = getattr(flags.FLAGS, name)
+    default = getattr(Config(), name)
+    kind = int if default is None else type(default)
+    try:
+        return given and [kind(value) for value in given]
+    except ValueError as error:
+        raise flags.IllegalFlagValueError(
+            f"`{name}` must be {kind.__name__}s, separated by commas. Received: "
+            f"--{name}={','.join(given)}"
+        ) from error
 
 
 def methods(default):

@@ -53,33 +53,24 @@ def space(hp):
     """Declares what has several values; returns all fields that flags list."""
     fields = {}
     for name in LISTS:
-        values = _values(name)
+        values = shared.values(name)
         if values is None:
             continue
         other, fits = ONLY.get(name, (None, None))
-        some = [value for value in _values(other) or () if fits(value)] if other else ()
+        some = (
+            [value for value in shared.values(other) or () if fits(value)]
+            if other
+            else ()
+        )
         active = hp.conditional_scope(other, some) if some else contextlib.nullcontext()
         with active:
             fields[name] = hp.Choice(name, values)
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _values(name):
-    """What a flag lists, as numbers where its field has one; `None` for nothing."""
-    values = getattr(flags.FLAGS, name)
-    kind = type(getattr(Config(), name))
-    try:
-        return values and [kind(value) for value in values]
-    except ValueError as error:
-        raise ValueError(
-            f"`{name}` must be {kind.__name__}s, separated by commas. Received: "
-            f"--{name}={','.join(values)}"
-        ) from error
-
-
 def base():
     """The `Config` of all that is not searched over."""
-    listed = {name: _values(name) for name in LISTS}
+    listed = {name: shared.values(name) for name in LISTS}
     defaults = {name: getattr(Config(), name) for name in LISTS}
     if listed["stages"]:  # The default may not fit the epochs.
         defaults["stages"] = listed["stages"][0]
@@ -160,4 +151,4 @@ def _summarize(folder):
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main)
+    shared.run(main)

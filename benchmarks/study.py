@@ -4,29 +4,43 @@
 
 The default (five methods, no / full regularization / full with 40% label noise, on
 600 digits with a small network, four seeds, learning rate and weight decay chosen
-on validation data) takes 15 to 20 minutes on two cores. Stop it at any moment; the
-same command goes on where it was. `--regularization` and `--label_noise` with several
-values are combined, each with each. `--methods=all` takes the whole family.
+on validation data) takes 10 to 15 minutes on two cores. Stop it at any moment; the
+same command goes on where it was. Flags with several values are combined, each with
+each. `--methods=all` takes the whole family. `--preset=digits/noise` takes the flags of
+`benchmarks/presets/digits/noise.flags`; flags beside it come before them.
 """
 
 import concurrent.futures
+import importlib
 import itertools
 import signal
+import typing
 
 from absl import app, flags
 
 from benchmarks import flags as shared
-from keras_reinit import results, study, training
-from keras_reinit.config import METHODS
+from keras_reinit import memorization, online, results, study, training
+from keras_reinit.config import METHODS, Config
+
+# What makes a setting, and what a study compares within one.
+SETTING = ("regularization", "label_noise", "train_size", "width", "epochs")
+LISTS = (*SETTING, "method", "stages", "learning_rate", "weight_decay")
 
 
 def define_flags():
     """The shared flags, with lists for what the study varies, and its own."""
-    shared.define("results/study", shared.VARIED)
+    shared.define("results/study", LISTS)
     flags.DEFINE_alias("methods", "method")
+    flags.DEFINE_enum(
+        "kind",
+        "training",
+        list(KINDS),
+        "what a run is: a training; one on data that arrive in chunks, one a stage "
+        "(online); one that follows what is learned of wrong labels (memorization)",
+    )
     flags.DEFINE_integer("seeds", 4, "seeds from --seed on", lower_bound=1)
     flags.DEFINE_integer(
-        "tuning_seeds", 1, "seeds that hyperparameters are chosen on", lower_bound=1
+        "tuning_seeds", 2, "seeds that hyperparameters are chosen on", lower_bound=1
     )
     flags.DEFINE_integer(
         "processes",
@@ -38,58 +52,94 @@ def define_flags():
 
 def from_flags():
     """The `Study` that the flags describe."""
-    values = flags.FLAGS
-    settings = study.SETTINGS
-    if values.regularization or values.label_noise:
-        noises = [float(noise) for noise in values.label_noise or (0.0,)]
-        settings = tuple(
-            itertools.product(values.regularization or ("none", "DCW"), noises)
-        )
-    defaults = study.Study()
-    base = shared.config(
-        method="standard",
-        regularization="none",
-        label_noise=0.0,
-        learning_rate=defaults.learning_rates[0],
-        weight_decay=0.0,
-    )
+    values, defaults = flags.FLAGS, study.Study()
+    listed = {name: shared.values(name) for name in LISTS}
+    first = {
+        name: some[0] if some else getattr(Config(), name)
+        for name, some in listed.items()
+    }
+    rates = tuple(listed["learning_rate"] or defaults.learning_rates)
     return study.Study(
-        base=base,
+        base=shared.config(
+            **{
+                **first,
+                "method": "standard",
+                "learning_rate": rates[0],
+                "weight_decay": 0.0,
+            }
+        ),
         methods=shared.methods(defaults.methods),
-        settings=settings,
+        settings=_settings(listed),
+        stages=tuple(listed["stages"] or ()),
         seeds=tuple(range(values.seed, values.seed + values.seeds)),
         tuning_seeds=min(values.tuning_seeds, values.seeds),
-        learning_rates=_floats(values.learning_rate, defaults.learning_rates),
-        weight_decays=_floats(values.weight_decay, defaults.weight_decays),
+        learning_rates=rates,
+        weight_decays=tuple(listed["weight_decay"] or defaults.weight_decays),
     )
 
 
-def _floats(given, default):
-    return tuple(float(value) for value in given) if given else default
+def _settings(listed):
+    """Each value of a setting's flags with each of the others."""
+    problems = study.SETTINGS
+    if listed["regularization"] or listed["label_noise"]:
+        problems = _combined(
+            {
+                "regularization": listed["regularization"] or ("none", "DCW"),
+                "label_noise": listed["label_noise"] or (0.0,),
+            }
+        )
+    others = _combined({name: listed[name] for name in SETTING[2:] if listed[name]})
+    return tuple({**one, **other} for other in others for one in problems)
 
 
-def trained(argv, run=study.train, known=None):
-    """Runs what is missing of the study that the flags describe.
+def _combined(values):
+    return [
+        dict(zip(values, some, strict=True))
+        for some in itertools.product(*values.values())
+    ]
 
-    Args:
-        argv: What is left of the command line.
-        run: See `study.run_all`.
-        known: Methods that `run` knows, or `None` for all.
 
-    Returns:
-        The rows that are compared, and the folder for their report.
-    """
+class Kind(typing.NamedTuple):
+    """What a run is, which methods it knows, and the report of its rows."""
+
+    run: typing.Callable
+    methods: tuple
+    report: str
+
+
+KINDS = {
+    "training": Kind(study.train, METHODS, "report"),
+    "online": Kind(online.run, online.METHODS, "online_report"),
+    "memorization": Kind(memorization.run, METHODS, "memorization_report"),
+}
+
+
+def main(argv):
+    """Runs what is missing, then writes and prints the report."""
+    kind = KINDS[flags.FLAGS.kind]
+    rows, folder = _trained(argv, kind)
+    # Drawing is not needed to train.
+    report = importlib.import_module(f"keras_reinit.{kind.report}")
+    print("\n" + report.markdown(rows) + "\n")
+    for path in report.write(rows, folder):
+        print(path)
+    if not any(row["status"] == "ok" for row in rows):
+        raise SystemExit("No run has finished; the rows say why.")
+
+
+def _trained(argv, kind):
+    """The rows that are compared, and the folder for their report."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
     # Ended from outside as by Ctrl-C: with the runs in flight, and rows kept.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         planned = from_flags()
-        unknown = [one for one in planned.methods if one not in (known or METHODS)]
+        unknown = set(planned.methods) - set(kind.methods)
         if unknown:
             raise ValueError(
-                f"`method` must be of {', '.join(known or METHODS)}. "
-                f"Received: method={','.join(unknown)}"
+                f"`method` must be of {', '.join(kind.methods)}. "
+                f"Received: method={','.join(planned.methods)}"
             )
         folder = results.writable_folder(flags.FLAGS.output)
         # Data that cannot be had are one error now, not one for each run.
@@ -103,7 +153,7 @@ def trained(argv, run=study.train, known=None):
             processes=flags.FLAGS.processes,
             folder=flags.FLAGS.folder,
             report=lambda line: print(line, flush=True),
-            run=run,
+            run=kind.run,
         )
     except KeyboardInterrupt:
         print("\nStopped; finished runs are kept. The same command goes on.")
@@ -117,23 +167,6 @@ def trained(argv, run=study.train, known=None):
     return rows, folder
 
 
-def show(report, rows, folder):
-    """Prints and writes what a report says of rows."""
-    print("\n" + report.markdown(rows) + "\n")
-    for path in report.write(rows, folder):
-        print(path)
-    if not any(row["status"] == "ok" for row in rows):
-        raise SystemExit("No run has finished; the rows say why.")
-
-
-def main(argv):
-    """Runs what is missing, then writes and prints the report."""
-    rows, folder = trained(argv)
-    from keras_reinit import report
-
-    show(report, rows, folder)
-
-
 if __name__ == "__main__":
     define_flags()
-    app.run(main)
+    shared.run(main)

@@ -95,28 +95,8 @@ def diagnostics_table(rows):
 
 
 def family_table(rows):
-    """Each method in each setting of a study, by its difference to standard training.
-
-    What clearly helps or hurts is bold.
-    """
-    found = verdict.cells(rows)
-    settings = list(dict.fromkeys(cell.setting for cell in found))
-    places = {(cell.method, cell.setting): cell for cell in found}
-    methods = dict.fromkeys(cell.method for cell in found)
-    lines = [
-        [method, *(_family_cell(places.get((method, one))) for one in settings)]
-        for method in methods
-    ]
-    return markdown_table(["Method", *settings], lines)
-
-
-def _family_cell(cell):
-    if cell is None or cell.accuracy is None:
-        return "failed"
-    if cell.difference is None:
-        return str(cell.accuracy)
-    strong = "" if cell.word == "no clear effect" else "**"
-    return f"{strong}{cell.difference.signed()}{strong}"
+    """Each method in each setting, by its difference to standard training."""
+    return markdown_table(*verdict.matrix(verdict.cells(study.compared(rows))))
 
 
 def online_table(rows):
@@ -175,7 +155,7 @@ def sensitivity_table(rows):
 
 
 TABLES = {
-    "family": lambda rows: family_table(study.compared(rows)),
+    "family": family_table,
     "online": online_table,
     "memorization": memorization_table,
     "diagnostics": diagnostics_table,

@@ -39,4 +39,4 @@ def main(argv):
 
 if __name__ == "__main__":
     shared.define("results/train")
-    app.run(main)
+    shared.run(main)

@@ -3,9 +3,9 @@
     python -m benchmarks.update_readme
 
 Takes seconds. A table stands between `<!-- rows: FOLDER -->` and `<!-- end -->`,
-where FOLDER/rows.jsonl are the rows of one study; with `event`, `input`,
-`distillation`, `diagnostics` or `search` in place of `rows` (and after `end`, too),
-those of that part of `benchmarks.speed`, of which the last (for each number of cores)
+where FOLDER/rows.jsonl are the rows of one study, or FOLDER is a preset's name; with
+`event`, `input`, `distillation`, `diagnostics` or `search` in place of `rows` (and
+after `end`, too), those of that part of `benchmarks.speed`, of which the last (for each number of cores)
 counts; with `family`, those of a study of many methods, `online` of data in chunks,
 `memorization` of what is memorized, `sensitivity` of a search; with `plan`,
 FOLDER/plan.jsonl of dry runs.
@@ -16,7 +16,7 @@ import re
 
 from absl import app
 
-from benchmarks import tables
+from benchmarks import presets, tables
 from keras_reinit import (
     memorization_report,
     online_report,
@@ -40,30 +40,38 @@ def updated(text):
 
     def other(match):
         file = "plan.jsonl" if match[2] == "plan" else "rows.jsonl"
-        rows = results.read_rows(ROOT / match[3] / file)
+        if match[3] in presets.names():
+            rows = presets.rows(match[3])
+        else:
+            rows = results.read_rows(ROOT / match[3] / file)
         return f"{match[1]}\n{tables.TABLES[match[2]](rows)}\n\n{match[4]}"
 
     return OTHER.sub(other, MARKED.sub(table, text))
 
 
-def compared(folder):
-    """The rows of a folder that its study compares."""
-    return study.compared(results.read_rows(ROOT / folder / "rows.jsonl"))
+def compared(name):
+    """The rows that a study compares, by its preset or by its folder."""
+    if name in presets.names():
+        return presets.rows(name)
+    return study.compared(results.read_rows(ROOT / name / "rows.jsonl"))
+
+
+def folder_of(name):
+    """Where the rows of a preset lie, or a folder itself."""
+    return presets.folder(name) if name in presets.names() else ROOT / name
 
 
 def main(argv):
-    """Rewrites README.md and the report beside each file of rows."""
+    """Rewrites README.md and the figures beside the rows."""
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
-    for _, folder, _ in MARKED.findall(text):
-        report.write(compared(folder), ROOT / folder)
+    for _, name, _ in MARKED.findall(text):
+        figure = report.figure_png(compared(name))
+        (folder_of(name) / "verdict.png").write_bytes(figure)
     for _, kind, folder, _ in OTHER.findall(text):
         if kind == "sensitivity":
             rows = results.read_rows(ROOT / folder / "rows.jsonl")
             sensitivity.write(rows, ROOT / folder)
-        elif kind == "family":  # Too many methods for a figure.
-            whole = report.markdown(compared(folder))
-            (ROOT / folder / "verdict.md").write_text(whole + "\n", encoding="utf-8")
         elif kind in REPORTS:
             REPORTS[kind].write(compared(folder), ROOT / folder)
     readme.write_text(updated(text), encoding="utf-8")

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import stats
 
 from keras_reinit.memorization import MEASURES
+from keras_reinit.naming import by_setting
 from keras_reinit.results import (
     Interval,
     finished,
@@ -15,7 +16,6 @@ from keras_reinit.results import (
     verdict,
 )
 from keras_reinit.schedules import Stages
-from keras_reinit.verdict import by_setting
 
 BASELINE = "standard"
 RULE = (

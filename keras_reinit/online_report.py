@@ -4,13 +4,13 @@ import dataclasses
 
 import numpy as np
 
+from keras_reinit.naming import by_setting
 from keras_reinit.results import (
     Interval,
     finished,
     markdown_table,
     paired_difference,
 )
-from keras_reinit.verdict import by_setting
 
 BASELINE = "full_reinit"
 HEADER = (

@@ -1,5 +1,7 @@
 """Figures from rows and cells; the only importer of matplotlib."""
 
+import io
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -7,7 +9,37 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 
-COLORS = {"helps": "#1b7f4b", "hurts": "#b3372f", "no clear effect": "#6b7280"}
+# Readable on white and on black.
+COLORS = {"helps": "#1f9d5c", "hurts": "#d9534f", "no clear effect": "#808690"}
+PALETTE = plt.get_cmap("tab10").colors
+
+
+# Stands for the color of the page's text, which may be dark or light.
+TEXT = "#010203"
+plt.rcParams.update(
+    {name: TEXT for name in ("text.color", "axes.labelcolor", "axes.edgecolor",
+                             "xtick.color", "ytick.color")}
+    | {"svg.fonttype": "none", "svg.hashsalt": "keras_reinit", "legend.framealpha": 0}
+)  # fmt: skip
+
+
+def svg(figure):
+    """A figure as the text of an SVG element, in the colors of the page around it."""
+    buffer = io.StringIO()
+    figure.savefig(
+        buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
+    )
+    plt.close(figure)
+    text = buffer.getvalue()
+    return text[text.index("<svg") :].replace(TEXT, "currentColor")
+
+
+def png(figure, dpi=110):
+    """A figure as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    plt.close(figure)
+    return buffer.getvalue()
 
 
 def verdict_figure(cells, curves, stages):
@@ -23,21 +55,83 @@ def verdict_figure(cells, curves, stages):
         A matplotlib figure: one column for each setting.
     """
     settings = list(dict.fromkeys(cell.setting for cell in cells))
-    methods = list(dict.fromkeys(cell.method for cell in cells))
-    palette = dict(zip(methods, plt.get_cmap("tab10").colors, strict=False))
     figure, axes = _panels(2, len(settings), (4.2, 3.2), height_ratios=(2, 3))
     for column, setting in enumerate(settings):
         here = [cell for cell in cells if cell.setting == setting]
         _differences(axes[0, column], here, labels=column == 0)
         axes[0, column].set_title(setting)
-        for method in methods:
-            if (setting, method) in curves:
-                curve = curves[setting, method]
-                axes[1, column].plot(curve, color=palette[method], label=method, lw=1.2)
-        _stage_marks(axes[1, column], stages)
+        _curves(axes[1, column], _of_setting(curves, setting), stages)
     axes[1, 0].set_ylabel("validation accuracy")
     axes[1, 0].legend(fontsize=8, loc="lower right")
     return figure
+
+
+def difference_figure(cells):
+    """Draws the differences of one setting to standard training."""
+    figure, axes = _panels(1, 1, (4.4, 0.9 + 0.42 * len(cells)))
+    _differences(axes[0, 0], cells, labels=True)
+    return figure
+
+
+def curve_figure(curves, stages, label):
+    """Draws curves over epochs.
+
+    Args:
+        curves: Dict from method to a sequence over epochs.
+        stages: Tuple of the epochs at which stages begin.
+        label: What the curves are of.
+    """
+    figure, axes = _panels(1, 1, (4.4, 3.2))
+    _curves(axes[0, 0], curves, stages)
+    axes[0, 0].set_ylabel(label)
+    axes[0, 0].legend(fontsize=8)
+    return figure
+
+
+def effect_figure(lines, label):
+    """Draws how effects change with a number.
+
+    Args:
+        lines: Dict from a method to a list of pairs: a number, and the `Interval` of
+            the effect there.
+        label: What the number is.
+    """
+    figure, axes = _panels(1, 1, (4.4, 3.2))
+    axis = axes[0, 0]
+    axis.axhline(0, color=TEXT, lw=0.8)
+    for number, (method, points) in enumerate(lines.items()):
+        places, intervals = zip(*sorted(points, key=lambda p: p[0]), strict=True)
+        halves = [one.half_width for one in intervals]
+        axis.errorbar(
+            places,
+            [one.mean for one in intervals],
+            yerr=[half if np.isfinite(half) else 0 for half in halves],
+            color=PALETTE[number % len(PALETTE)],
+            label=method,
+            marker="o",
+            ms=3,
+            lw=1.2,
+            capsize=3,
+        )
+    if min(places) > 0 and max(places) / min(places) > 3:
+        axis.set_xscale("log")
+        axis.set_xticks(places, places)
+        axis.minorticks_off()
+    axis.set_xlabel(label)
+    axis.set_ylabel("difference to standard")
+    axis.legend(fontsize=8)
+    return figure
+
+
+def _of_setting(curves, setting):
+    return {method: one for (where, method), one in curves.items() if where == setting}
+
+
+def _curves(axis, curves, stages):
+    for number, (method, curve) in enumerate(curves.items()):
+        color = PALETTE[number % len(PALETTE)]
+        axis.plot(curve, color=color, label=method, lw=1.2)
+    _stage_marks(axis, stages)
 
 
 def sensitivity_figure(found):
@@ -193,7 +287,7 @@ def _differences(axis, cells, labels):
             capsize=3,
         )
         axis.annotate(
-            cell.word,
+            cell.word.replace("no clear effect", ""),
             (cell.difference.mean, height),
             xytext=(0, 6),
             textcoords="offset points",
@@ -201,16 +295,17 @@ def _differences(axis, cells, labels):
             fontsize=8,
             color=COLORS[cell.word],
         )
-    axis.axvline(0, color="black", lw=0.8)
+    axis.axvline(0, color=TEXT, lw=0.8)
     axis.set_ylim(-0.6, max(len(compared), 1) - 0.3)
     names = [cell.method for cell in compared] if labels else []
     axis.set_yticks(range(len(names)), names)
     if not labels:
         axis.set_yticks([])
-    axis.set_xlabel("test accuracy − standard (95% interval)")
+    axis.margins(x=0.15)
+    axis.set_xlabel("difference to standard")
 
 
 def _stage_marks(axis, stages):
     for start in stages[1:]:
-        axis.axvline(start, color="black", lw=0.5, ls=":")
+        axis.axvline(start, color=TEXT, lw=0.5, ls=":")
     axis.set_xlabel("epoch (dotted: re-initialization)")

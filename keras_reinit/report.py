@@ -1,15 +1,24 @@
-"""The report of a study: Markdown, figure and a self-contained HTML page, from rows."""
+"""The report of a study, from rows: Markdown, a figure, and a page that needs no other.
 
-import base64
-import io
+`markdown` is the verdict alone; `write` makes the whole.
+"""
+
+import collections
 import pathlib
 
-import jinja2
+import numpy as np
 
-from keras_reinit.results import markdown_table
+from keras_reinit import commands, page, plots
+from keras_reinit.effects import AXES, axes, change, effects
+from keras_reinit.naming import names, value_of
+from keras_reinit.page import Figure, Section
+from keras_reinit.results import finished, markdown_table, verdict
 from keras_reinit.schedules import Stages
-from keras_reinit.verdict import REFIT, cells, setting_name
+from keras_reinit.sensitivity import RULE as SENSITIVITY_RULE
+from keras_reinit.sensitivity import sensitivities
+from keras_reinit.verdict import REFIT, cells, matrix
 
+TITLE = "When does re-initialization work?"
 RULE = (
     "*helps* / *hurts*: the 95% interval (Student's t) of the paired differences to "
     "standard training, seed by seed, lies wholly above / below zero; else, or with "
@@ -32,37 +41,9 @@ HEADER = (
     "Verdict",
     "Learning rate, weight decay",
 )
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>When does re-initialization work? {{ title }}</title>
-<style>
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: auto;
-       padding: 1rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; }
-th, td { padding: .3rem .6rem; border-bottom: 1px solid #8886; text-align: left; }
-img { max-width: 100%; background: white; }
-.helps { color: #1b9e5a; font-weight: bold; }
-.hurts { color: #d9534f; font-weight: bold; }
-</style></head><body>
-<h1>When does re-initialization work?</h1>
-<p>{{ title }}</p>
-<p>{{ rule }}</p>
-<div class="wide"><table><thead><tr>
-{% for name in header %}<th scope="col">{{ name }}</th>{% endfor %}
-</tr></thead><tbody>
-{% for line in lines %}<tr>
-{% for text in line %}<td class="{{ text }}">{{ text }}</td>{% endfor %}
-</tr>{% endfor %}
-</tbody></table></div>
-{% if notes %}<ul>{% for note in notes %}<li>{{ note }}</li>{% endfor %}</ul>{% endif %}
-<p><img src="data:image/png;base64,{{ figure }}" alt="Above, for each setting, the
-difference of each method's test accuracy to standard training with its 95% interval,
-as in the table; below, mean validation accuracy over epochs."></p>
-</body></html>
-"""
+CHANGES = ("Setting", "Method", "From", "To", "Change of the effect", "Verdict")
+# What the history of a row may have, beside its training accuracy.
+CURVES = {"validation_accuracy": "validation accuracy", "weight_norm": "weight norm"}
 
 
 def markdown(rows):
@@ -77,70 +58,216 @@ def markdown(rows):
     return "\n".join([_title(rows), "", table, "", *notes, *[""] * bool(notes), RULE])
 
 
-def write(rows, folder):
-    """Writes verdict.md, verdict.png and report.html; returns their paths."""
+def write(rows, folder, grids=None):
+    """Writes report.md, verdict.png and report.html; returns their paths.
+
+    Args:
+        rows: The rows that are compared.
+        folder: Path.
+        grids: All rows, of which whole grids of learning rate and weight decay are
+            drawn as heat maps; `None` for `rows`.
+    """
     folder = pathlib.Path(folder)
-    paths = [folder / name for name in ("verdict.md", "verdict.png", "report.html")]
-    png = figure_png(rows)
-    paths[0].write_text(markdown(rows) + "\n", encoding="utf-8")
-    paths[1].write_bytes(png)
-    paths[2].write_text(html(rows, png), encoding="utf-8")
+    paths = [folder / name for name in ("report.md", "verdict.png", "report.html")]
+    parts = sections(rows, rows if grids is None else grids)
+    paths[0].write_text(page.markdown(TITLE, parts), encoding="utf-8")
+    paths[1].write_bytes(figure_png(rows))
+    paths[2].write_text(page.html(TITLE, parts), encoding="utf-8")
     return paths
 
 
-def html(rows, png):
-    """The verdict as one HTML page that needs no other file."""
-    found = cells(rows)
-    page = jinja2.Environment(autoescape=True).from_string(PAGE)
-    return page.render(
-        title=_title(rows),
-        rule=RULE.replace("*", ""),
-        header=HEADER,
-        lines=map(_line, found),
-        notes=_notes(found),
-        figure=base64.b64encode(png).decode("ascii"),
-    )
+def sections(rows, grids):
+    """The parts of the report, each a `page.Section`; those without content lack.
+
+    Args:
+        rows: The rows that are compared.
+        grids: See `write`.
+    """
+    header, lines = matrix(cells(rows))
+    parts = [
+        Section(
+            "At a glance",
+            (
+                "Test accuracy of standard training after the last epoch, and paired "
+                "differences to it, with 95% intervals over seeds; bold: clear.",
+            ),
+            header=tuple(header),
+            lines=tuple(map(tuple, lines)),
+        ),
+        _verdict(rows),
+        *(_curves(rows, *one) for one in CURVES.items()),
+        *(_along(rows, axis) for axis in axes(rows)),
+        _sensitivity(grids),
+        _failures(grids),
+        _configuration(rows),
+        commands.section(rows),
+    ]
+    return [part for part in parts if part is not None]
 
 
 def figure_png(rows):
     """The verdict's figure, as the bytes of a PNG file."""
-    from keras_reinit import plots
-
-    config = rows[0]["config"]
-    starts = Stages(config["epochs"], config["stages"]).starts
-    figure = plots.verdict_figure(cells(rows), _curves(rows), starts)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    plots.plt.close(figure)
-    return buffer.getvalue()
+    found = _mean_curves(rows, "validation_accuracy")
+    return plots.png(plots.verdict_figure(cells(rows), found, _starts(rows)))
 
 
-def _curves(rows):
-    curves = {}
-    for row in rows:
-        if row["status"] == "ok":
-            config = row["config"]
-            setting = setting_name(config)
-            curve = row["history"]["validation_accuracy"]
-            curves.setdefault((setting, config["method"]), []).append(curve)
-    return {
-        key: [sum(values) / len(values) for values in zip(*group, strict=True)]
-        for key, group in curves.items()
+def _verdict(rows):
+    found = cells(rows)
+    figures = []
+    for setting in dict.fromkeys(cell.setting for cell in found):
+        here = [c for c in found if c.setting == setting and c.difference is not None]
+        if here:
+            alt = "; ".join(
+                f"{cell.method} {cell.difference.signed()}, {cell.word}"
+                for cell in here
+            )
+            svg = plots.svg(plots.difference_figure(here))
+            figures.append(Figure(setting, alt, svg))
+    return Section(
+        "Verdict",
+        (_title(rows), RULE.replace("*", "")),
+        tuple(figures),
+        HEADER,
+        tuple(map(_line, found)),
+        tuple(_notes(found)),
+    )
+
+
+def _curves(rows, name, label):
+    found = collections.defaultdict(dict)
+    for (setting, method), curve in _mean_curves(rows, name).items():
+        found[setting][method] = curve
+    figures = []
+    for setting, curves in found.items():
+        alt = "; ".join(f"{one}, at last {c[-1]:.4g}" for one, c in curves.items())
+        svg = plots.svg(plots.curve_figure(curves, _starts(rows), label))
+        figures.append(Figure(setting, f"{label} over epochs: {alt}", svg))
+    text = "Means over seeds. Dotted: re-initialization."
+    return Section(f"{label.capitalize()} over epochs", (text,), tuple(figures)) if (
+        figures
+    ) else None  # fmt: skip
+
+
+def _along(rows, axis):
+    """How effects change with a number in which settings differ."""
+    found = effects(rows, without=(axis,))
+    lines = collections.defaultdict(lambda: collections.defaultdict(list))
+    for one in found:
+        if one.interval is not None:
+            point = value_of(one.row, axis), one.interval
+            lines[one.setting][one.method].append(point)
+    figures = []
+    for setting, methods in lines.items():
+        methods = {name: points for name, points in methods.items() if points[1:]}
+        if not methods:
+            continue
+        alt = "; ".join(
+            f"{method}: " + ", ".join(f"{at:g} {one.signed()}" for at, one in points)
+            for method, points in methods.items()
+        )
+        svg = plots.svg(plots.effect_figure(methods, AXES[axis]))
+        figures.append(Figure(setting, alt, svg))
+    if not figures:
+        return None
+    changes = [
+        (*key, *(f"{end:g}" for end in ends), interval.signed(), verdict(interval))
+        for key, ends, interval in change(found, axis)
+        if interval is not None
+    ]
+    text = "The change of the effect is paired by seed, with a 95% interval."
+    return Section(
+        f"Effects along {AXES[axis]}",
+        (text,),
+        tuple(figures),
+        CHANGES,
+        tuple(changes),
+    )
+
+
+def _sensitivity(rows):
+    found = sensitivities(rows)
+    if not found:
+        return None
+    figures = tuple(
+        Figure(
+            f"{one.method}, {one.setting}",
+            f"test accuracy from {np.nanmin(one.accuracy):.3f} to "
+            f"{np.nanmax(one.accuracy):.3f}; {one.share.mean:.0%} of the grid is near "
+            "the best",
+            plots.svg(plots.sensitivity_figure([one])),
+        )
+        for one in found
+    )
+    return Section(
+        "Sensitivity to learning rate and weight decay",
+        (SENSITIVITY_RULE.replace("*", ""),),
+        figures,
+    )
+
+
+def _failures(rows):
+    failed = [row for row in rows if row["status"] != "ok"]
+    if not failed:
+        return None
+    lines = tuple((commands.command(row), row.get("reason", "")) for row in failed)
+    return Section("Failed runs", (), (), ("Run", "Reason"), lines, folded=True)
+
+
+def _configuration(rows):
+    """What all rows share, and what they were made with."""
+    shared = commands.shared_fields(rows)
+    lines = [(name, str(value)) for name, value in shared.items()]
+    for name in ("versions", "device", "commit", "strategy", "threads"):
+        values = dict.fromkeys(str(row[name]) for row in rows if name in row)
+        if values:
+            lines.append((name, " / ".join(values)))
+    return Section(
+        "Configuration and versions",
+        ("What all rows have in common; fields not named here differ.",),
+        header=("Field", "Value"),
+        lines=tuple(lines),
+    )
+
+
+def _mean_curves(rows, name):
+    curves = collections.defaultdict(list)
+    rows = finished(rows)
+    for row, key in zip(rows, names(rows), strict=True):
+        if name in row["history"]:
+            curves[key].append(row["history"][name])
+    return {key: np.mean(group, axis=0) for key, group in curves.items()}
+
+
+def _starts(rows):
+    """Where stages begin, if that is the same in all rows."""
+    starts = {
+        Stages(row["config"]["epochs"], row["config"]["stages"]).starts for row in rows
     }
+    return starts.pop() if len(starts) == 1 else ()
 
 
 def _title(rows):
+    def told(name):
+        values = sorted(
+            {value_of(row, name) for row in finished(rows) or rows}, key=str
+        )
+        return " / ".join(str(value) for value in values)
+
     row = next((row for row in rows if row["status"] == "ok"), rows[0])
     config = row["config"]
-    size = row.get("train_examples", config["train_size"])
+    steps = {row["steps_per_epoch"] for row in rows if "steps_per_epoch" in row}
     validation = "noisy" if config["noisy_validation"] else "clean"
     return (
-        f"{config['model']} on {size} training images of {config['dataset']}: "
-        f"{config['epochs']} epochs in {config['stages']} stages, "
-        f"{row.get('steps_per_epoch')} steps an epoch; where training labels are "
-        f"noisy, validation labels are {validation}; weight decay is "
+        f"{told('model')} on {told('train_examples')} training images of "
+        f"{told('dataset')}: {told('epochs')} epochs in {told('stages')} stages, "
+        f"{' / '.join(map(str, sorted(steps))) or None} steps an epoch; where training "
+        f"labels are noisy, validation labels are {validation}; weight decay is "
         f"{config['weight_decay_mode']}."
     )
+
+
+def _number_or_name(value):
+    return (value, "") if isinstance(value, int) else (0, str(value))
 
 
 def _line(cell):

@@ -10,13 +10,13 @@ import itertools
 
 import numpy as np
 
+from keras_reinit.naming import names
 from keras_reinit.results import (
     Interval,
     markdown_table,
     paired_difference,
     verdict,
 )
-from keras_reinit.verdict import setting_name
 
 AXES = ("learning_rate", "weight_decay")
 # A cell counts as good if its accuracy is lower than the best by no more.
@@ -74,10 +74,10 @@ def sensitivities(rows, within=WITHIN):
     >>> round(sensitivities(rows)[0].share.mean, 2)
     0.67
     """
+    rows = [row for row in rows if row["config"] is not None]
     by_setting = collections.defaultdict(list)
-    for row in rows:
-        if row["config"] is not None:
-            by_setting[_setting(row["config"])].append(row)
+    for row, (setting, method) in zip(rows, names(rows), strict=True):
+        by_setting[setting].append((method, row))
     return [
         one
         for setting, some in by_setting.items()
@@ -119,30 +119,13 @@ def write(rows, folder, within=WITHIN):
     return [folder / "sensitivity.md", folder / "sensitivity.png"]
 
 
-def _setting(config):
-    name, momentum = setting_name(config), config.get("momentum", 0.9)
-    return name if momentum == 0.9 else f"{name}, momentum {momentum}"
-
-
-def _method_names(rows):
-    """A name for each row's method, with its stages where they differ."""
-    configs = [row["config"] for row in rows]
-    stages = {one.get("stages") for one in configs if one["method"] != "standard"}
-    return [
-        one["method"]
-        if one["method"] == "standard" or len(stages) == 1
-        else f"{one['method']}, {one['stages']} stages"
-        for one in configs
-    ]
-
-
 def _of_setting(setting, rows, within):
-    axes = [sorted({row["config"][name] for row in rows}) for name in AXES]
+    axes = [sorted({row["config"][name] for _, row in rows}) for name in AXES]
     places = list(itertools.product(*axes))
     if len(places) < 2:
         return
     known = collections.defaultdict(lambda: collections.defaultdict(dict))
-    for row, method in zip(rows, _method_names(rows), strict=True):
+    for method, row in rows:
         config, ok = row["config"], row["status"] == "ok"
         accuracy = row["final"]["test_accuracy"] if ok else np.nan
         place = tuple(config[name] for name in AXES)

@@ -15,8 +15,8 @@ import time
 from keras_reinit import training
 from keras_reinit.compiled import CompiledModels
 from keras_reinit.config import METHODS, REGULARIZATIONS, Config
+from keras_reinit.naming import names
 from keras_reinit.results import append_row, finished, read_rows
-from keras_reinit.verdict import setting_name
 
 DEFAULT_METHODS = (
     "standard",
@@ -25,8 +25,12 @@ DEFAULT_METHODS = (
     "born_again",
     "shrink_perturb+distillation",
 )
-# Regularization and label noise: the paper's first figure.
-SETTINGS = (("none", 0.0), ("DCW", 0.0), ("DCW", 0.4))
+# The paper's first figure.
+SETTINGS = (
+    {"regularization": "none", "label_noise": 0.0},
+    {"regularization": "DCW", "label_noise": 0.0},
+    {"regularization": "DCW", "label_noise": 0.4},
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +45,9 @@ class Study:
     Attributes:
         base: `Config` of all that the study does not vary.
         methods: Tuple of names in `config.METHODS`.
-        settings: Tuple of (regularization, label noise).
+        settings: Tuple of dicts, the fields of `Config` that make a setting.
+        stages: Tuple of integers, numbers of stages to compare; by default the base's.
+            Standard training, which has none, takes the first.
         seeds: Tuple of integers; methods are compared seed by seed.
         tuning_seeds: Integer in [1, len(seeds)].
         learning_rates, weight_decays: Tuples of floats, the grid.
@@ -50,9 +56,10 @@ class Study:
     base: Config = Config()
     methods: tuple = DEFAULT_METHODS
     settings: tuple = SETTINGS
+    stages: tuple = ()
     seeds: tuple = (0, 1, 2, 3)
-    tuning_seeds: int = 1
-    learning_rates: tuple = (0.03, 0.1)
+    tuning_seeds: int = 2
+    learning_rates: tuple = (0.01, 0.03, 0.1)
     weight_decays: tuple = (5e-4, 5e-3)
 
     def __post_init__(self):
@@ -65,20 +72,25 @@ class Study:
 
     def cells(self):
         """Yields the grid of each cell: configs that differ in the tuned values."""
-        for regularization, noise in self.settings:
+        for setting in self.settings:
             for method in self.methods:
-                cell = dataclasses.replace(
-                    self.base,
-                    method=method,
-                    regularization=regularization,
-                    label_noise=noise,
-                )
-                decays = self.weight_decays if "W" in regularization else (0.0,)
-                yield [
-                    dataclasses.replace(cell, learning_rate=rate, weight_decay=decay)
-                    for rate in self.learning_rates
-                    for decay in decays
-                ]
+                for stages in self._stages(method):
+                    cell = dataclasses.replace(
+                        self.base, method=method, stages=stages, **setting
+                    )
+                    yield self._grid(cell)
+
+    def _stages(self, method):
+        stages = self.stages or (self.base.stages,)
+        return stages[:1] if method == "standard" else stages
+
+    def _grid(self, cell):
+        decays = self.weight_decays if "W" in cell.regularization else (0.0,)
+        return [
+            dataclasses.replace(cell, learning_rate=rate, weight_decay=decay)
+            for rate in self.learning_rates
+            for decay in decays
+        ]
 
     def search_configs(self):
         """The runs that the choice is made on."""
@@ -139,7 +151,7 @@ def run_study(study, path, **runs):
     report = runs.setdefault("report", print)
     report("Choosing learning rate and weight decay on validation data:")
     others = len(study.seeds) - study.tuning_seeds
-    later = others * len(study.methods) * len(study.settings)
+    later = others * len(list(study.cells()))
     run_all(study.search_configs(), path, later=later, **runs)
     report("Running the chosen ones on every seed:")
     final = study.final_configs(read_rows(path))
@@ -181,10 +193,11 @@ def _standing(rows):
 
 
 def _place(config):
-    method = METHODS.index(config["method"])
+    numbers = [config[name] or 0 for name in ("train_size", "width", "epochs")]
     noise = config["label_noise"], config.get("noise", ""), config.get("augment", "")
     regularization = REGULARIZATIONS.index(config["regularization"])
-    return regularization, noise, method, config["seed"]
+    method = METHODS.index(config["method"]), config["stages"]
+    return regularization, noise, *numbers, *method, config["seed"]
 
 
 @functools.cache
@@ -221,13 +234,23 @@ def run_all(configs, path, *, processes, folder=None, report=print, later=0, run
     if not waiting:
         return
     began = time.time()
+    named = dict(
+        zip(waiting, names([_as_row(c) for c in waiting.values()]), strict=True)
+    )
     running = _outcomes(list(waiting.values()), processes, folder, run)
     with contextlib.closing(running) as outcomes:
         for count, (config, row) in enumerate(outcomes, 1):
             append_row(path, row)
             left = (time.time() - began) / count * (len(waiting) - count + later)
-            place = f"[{count}/{len(waiting)}]"
-            report(f"  {place} {_line(config, row)}, about {_clock(left)} left")
+            run_name = ", ".join(reversed(named[key_of(config)]))
+            report(
+                f"  [{count}/{len(waiting)}] {run_name}, seed {config.seed}: "
+                f"{_outcome(row)}, about {_clock(left)} left"
+            )
+
+
+def _as_row(config):
+    return {"config": dataclasses.asdict(config)}
 
 
 def _outcomes(configs, processes, folder, run):
@@ -270,12 +293,10 @@ def attempt(config, folder=None, run=train):
         return training.failure(config, error)
 
 
-def _line(config, row):
-    setting = setting_name(dataclasses.asdict(config))
-    outcome = f"failed: {row.get('reason')}"
-    if row["status"] == "ok":
-        outcome = f"validation {row['final']['validation_accuracy']:.3f}"
-    return f"{config.method}, {setting}, seed {config.seed}: {outcome}"
+def _outcome(row):
+    if row["status"] != "ok":
+        return f"failed: {row.get('reason')}"
+    return f"validation {row['final']['validation_accuracy']:.3f}"
 
 
 def _clock(seconds):

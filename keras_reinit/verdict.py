@@ -1,8 +1,8 @@
 """From rows to the verdict: one `Cell` for each method in each setting."""
 
-import collections
 import dataclasses
 
+from keras_reinit.naming import by_setting
 from keras_reinit.results import Interval, finished, paired_difference, verdict
 
 # Share of standard training's fit that a stage must reach to count as re-fitted.
@@ -64,36 +64,36 @@ def cells(rows):
     )
 
 
-def by_setting(rows):
-    """Dict from a setting's name to a dict from method to its rows, in their order."""
-    groups = collections.defaultdict(dict)
-    for row in rows:
-        config = row["config"]
-        groups[setting_name(config)].setdefault(config["method"], []).append(row)
-    return groups
+def matrix(found):
+    """Methods by settings: the accuracy of standard training, and what others differ.
 
-
-def setting_name(config):
-    """What a table calls a setting, such as `"DCW + 40% noise"`.
+    What clearly helps or hurts is bold.
 
     Args:
-        config: Dict of the fields of a `Config`; old rows lack some of them.
+        found: What `cells` returns.
+
+    Returns:
+        The header, a list of strings, and the lines, a list of such lists.
     """
-    name = config["regularization"]
-    if name == "none":
-        name = "no regularization"
-    augment = config.get("augment", "crop_flip")
-    if "D" in config["regularization"] and augment != "crop_flip":
-        name += f" ({augment})"
-    if config.get("label_smoothing"):
-        name += f" + smoothing {config['label_smoothing']}"
-    if config["label_noise"]:
-        kind = config.get("noise", "symmetric")
-        kind = "" if kind == "symmetric" else f"{kind} "
-        name += f" + {config['label_noise']:.0%} {kind}noise"
-    if config.get("full_budget"):
-        name += ", full budget in each stage"
-    return name
+    settings = list(dict.fromkeys(cell.setting for cell in found))
+    places = {(cell.method, cell.setting): cell for cell in found}
+    lines = [
+        [method, *(_short(places, method, setting) for setting in settings)]
+        for method in dict.fromkeys(cell.method for cell in found)
+    ]
+    return ["Method", *settings], lines
+
+
+def _short(places, method, setting):
+    if (method, setting) not in places:
+        return ""
+    cell = places[method, setting]
+    if cell.accuracy is None:
+        return "failed"
+    if cell.difference is None:
+        return str(cell.accuracy)
+    strong = "" if cell.word == "no clear effect" else "**"
+    return f"{strong}{cell.difference.signed()}{strong}"
 
 
 def _cell(setting, method, methods):

@@ -10,7 +10,7 @@ import pytest
 from absl import app, flags
 
 from benchmarks import flags as shared
-from benchmarks import memorization, study, warm_start
+from benchmarks import presets, study
 from keras_reinit import online
 from keras_reinit.config import Config
 from keras_reinit.results import read_rows
@@ -61,25 +61,44 @@ def test_the_study_without_arguments_is_the_default_study(parsed):
     assert planned.seeds == default.seeds
 
 
-def test_chunks_of_data_have_their_own_defaults(parsed):
-    parsed(warm_start.define_flags)
+@pytest.mark.parametrize("name", presets.names())
+def test_each_preset_is_a_study(parsed, name):
+    line = shared.expanded(["script", f"--preset={name}"])
+    values = parsed(study.define_flags, *line[1:])
     planned = study.from_flags()
-    assert planned.methods == online.METHODS
-    assert planned.settings == (("none", 0.0), ("DCW", 0.0))
+    assert len(planned.seeds) >= 3 and values.output.startswith("results/")
+    known = study.KINDS[values.kind].methods
+    assert set(planned.methods) <= set(known) and next(planned.cells())
+    digits = name.startswith("digits/") and values.kind == "training"
+    assert len(planned.seeds) >= 8 or not digits or name.endswith(("norms", "family"))
+    committed = presets.folder(name) / "rows.jsonl"
+    if committed.exists():
+        methods = {row["config"]["method"] for row in presets.rows(name)}
+        assert methods == set(planned.methods)
 
 
-def test_memorization_has_its_own_defaults(parsed):
-    parsed(memorization.define_flags)
+def test_flags_count_before_those_of_a_preset(parsed):
+    line = ["script", "--seeds=2", "--preset=digits/noise", "--stages=4"]
+    parsed(study.define_flags, *shared.expanded(line)[1:])
     planned = study.from_flags()
-    assert planned.settings == (("none", 0.4), ("DCW", 0.4))
-    assert planned.methods[0] == "standard" and len(planned.seeds) == 6
-    assert not planned.base.noisy_validation
+    assert planned.seeds == (0, 1) and planned.base.stages == 4
+    assert [one["label_noise"] for one in planned.settings] == [0, 0.2, 0.4, 0.6]
 
 
-def test_a_method_that_a_script_does_not_know_is_said(parsed, tmp_path):
-    parsed(warm_start.define_flags, "--method=born_again", f"--output={tmp_path}")
+def test_scripts_of_a_preset_need_no_flag(parsed):
+    parsed(study.define_flags, *shared.expanded(["script"], "digits/online")[1:])
+    assert study.from_flags().methods == online.METHODS
+
+
+def test_a_method_that_a_kind_does_not_know_is_said(parsed, tmp_path):
+    parsed(
+        study.define_flags,
+        "--kind=online",
+        "--method=born_again",
+        f"--output={tmp_path}",
+    )
     with pytest.raises(app.UsageError, match="`method` must be of full_reinit.*born"):
-        warm_start.main(["script"])
+        study.main(["script"])
 
 
 def test_lists_of_settings_are_combined(parsed):
@@ -93,9 +112,39 @@ def test_lists_of_settings_are_combined(parsed):
         "--seed=5",
     )
     planned = study.from_flags()
-    assert planned.settings == (("DC", 0.0), ("DC", 0.2))
+    assert planned.settings == (
+        {"regularization": "DC", "label_noise": 0.0},
+        {"regularization": "DC", "label_noise": 0.2},
+    )
     assert planned.methods == ("standard", "layerwise")
     assert planned.learning_rates == (0.01,) and planned.seeds == (5, 6, 7)
+
+
+def test_what_makes_a_problem_is_combined_and_stages_are_compared(parsed):
+    parsed(
+        study.define_flags,
+        "--method=standard,shrink_perturb",
+        "--regularization=none",
+        "--train_size=100,200",
+        "--width=4",
+        "--stages=5,2",
+    )
+    cells = [grid[0] for grid in study.from_flags().cells()]
+    assert [(c.train_size, c.width, c.method, c.stages) for c in cells] == [
+        (size, 4, method, stages)
+        for size in (100, 200)
+        for method, stages in (
+            ("standard", 5),
+            ("shrink_perturb", 5),
+            ("shrink_perturb", 2),
+        )
+    ]
+
+
+def test_a_listed_flag_must_be_of_its_kind(parsed):
+    parsed(study.define_flags, "--epochs=10,many")
+    with pytest.raises(flags.Error, match="`epochs` must be ints.*epochs=10,many"):
+        study.from_flags()
 
 
 def test_train_appends_one_row_a_run(tmp_path):

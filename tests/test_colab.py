@@ -18,8 +18,8 @@ from keras_reinit.config import Config
 from keras_reinit.study import Study
 STUDY = Study(
     base=Config(train_size=60, epochs=2, stages=2, batch_size=30, width=2),
-    methods=("standard", "shrink_perturb"), settings=(("none", 0.0),), seeds=(0,),
-    learning_rates=(0.1,),
+    methods=("standard", "shrink_perturb"), settings=({"regularization": "none"},),
+    seeds=(0,), tuning_seeds=1, learning_rates=(0.1,),
 )
 FOLDER = pathlib.Path("results/colab")
 """,

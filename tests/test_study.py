@@ -9,15 +9,15 @@ import pytest
 
 from keras_reinit import report, study
 from keras_reinit.config import Config
+from keras_reinit.naming import setting_name
 from keras_reinit.results import read_rows
 from keras_reinit.study import Study
-from keras_reinit.verdict import setting_name
 
 BASE = Config(train_size=60, epochs=2, stages=2, batch_size=30, width=2)
 SMALL = Study(
     base=BASE,
     methods=("standard", "shrink_perturb"),
-    settings=(("W", 0.4),),
+    settings=({"regularization": "W", "label_noise": 0.4},),
     seeds=(0, 1),
     tuning_seeds=1,
     learning_rates=(0.05, 0.1),
@@ -32,13 +32,17 @@ def silent(line):
 def test_the_default_is_the_papers_first_figure():
     default = Study()
     assert len(default.methods) == 5 and "born_again" in default.methods
-    assert default.settings == (("none", 0.0), ("DCW", 0.0), ("DCW", 0.4))
+    assert [tuple(setting.values()) for setting in default.settings] == [
+        ("none", 0.0),
+        ("DCW", 0.0),
+        ("DCW", 0.4),
+    ]
     assert len(default.seeds) >= 4
     assert len(list(default.cells())) == 15
 
 
 def test_the_grid_varies_weight_decay_only_where_it_acts():
-    settings = (("none", 0.0), ("W", 0.4))
+    settings = ({"regularization": "none"}, {"regularization": "W"})
     study_ = dataclasses.replace(SMALL, settings=settings, weight_decays=(1e-3, 1e-2))
     assert [len(cell) for cell in study_.cells()] == [2, 2, 4, 4]
 
@@ -82,10 +86,10 @@ def test_a_study_runs_and_a_second_one_repeats_nothing(tmp_path):
     for made in report.write(rows, tmp_path):
         assert made.stat().st_size > 500
     page = (tmp_path / "report.html").read_text()
-    assert "data:image/png;base64," in page and "http" not in page
-    table = (tmp_path / "verdict.md").read_text()
-    assert table.count("| shrink_perturb |") == 1
-    assert "early stopping" in table
+    assert "<svg" in page and "<script" not in page and 'src="' not in page
+    text = (tmp_path / "report.md").read_text()
+    assert text.count("| W + 40% noise | shrink_perturb |") == 2  # And its command.
+    assert "early stopping" in text
 
 
 def test_a_failed_run_is_a_row_and_is_tried_again(tmp_path, monkeypatch):
@@ -139,8 +143,8 @@ def test_a_killed_study_loses_only_what_was_in_flight(tmp_path):
     rows = read_rows(path)
     assert rows[: len(before)] == before
     keys = [study.key_of(row["config"]) for row in rows]
-    assert len(keys) == len(set(keys)) == 3
-    assert "verdict.md" in done.stdout and "report.html" in done.stdout
+    assert len(keys) == len(set(keys)) == 3 + 1
+    assert "report.md" in done.stdout and "report.html" in done.stdout
 
 
 def test_bad_studies():

@@ -1,0 +1,78 @@
+"""The command that makes a row again, from its config."""
+
+import collections
+import dataclasses
+
+from keras_reinit.config import Config
+from keras_reinit.naming import names
+from keras_reinit.page import Section
+
+# What a study has several values of where none is given.
+TUNED = ("method", "regularization", "label_noise", "learning_rate", "weight_decay")
+
+
+def command(row, without=()):
+    """The command line of the run that a row tells of.
+
+    Args:
+        row: A result row.
+        without: Fields that are left out.
+
+    Example:
+
+    >>> config = dataclasses.asdict(Config(method="rifle", stages=4))
+    >>> command({"config": config})
+    'python -m benchmarks.train --method=rifle --stages=4'
+    """
+    if row["config"] is None:
+        return "a run whose configuration was not valid"
+    default = dataclasses.asdict(Config())
+    told, script = (), ["benchmarks.train"]
+    if kind(row) != "training":
+        told = TUNED
+        script = ["benchmarks.study", f"--kind={kind(row)}", "--seeds=1"]
+    given = {
+        name: value
+        for name, value in row["config"].items()
+        if name in default
+        and (value != default[name] or name in told)
+        and name not in without
+    }
+    flags = [f"--{name}={value}" for name, value in sorted(given.items())]
+    return " ".join(["python -m", *script, *flags])
+
+
+def kind(row):
+    """What a run was: `"training"`, `"online"` or `"memorization"`."""
+    if "curves" in row:
+        return "memorization"
+    return "online" if "examples" in row.get("final", {}) else "training"
+
+
+def shared_fields(rows):
+    """The fields of a config that have one value in all rows, as a dict."""
+    configs = [row["config"] for row in rows if row["config"]]
+    first = configs[0] if configs else {}
+    return {
+        name: value
+        for name, value in sorted(first.items())
+        if all(config.get(name) == value for config in configs)
+    }
+
+
+def section(rows):
+    """The commands of rows that are compared, one for each cell with its seeds."""
+    groups = collections.defaultdict(list)
+    for row, (setting, method) in zip(rows, names(rows), strict=True):
+        groups[setting, method, command(row, ("seed",))].append(row["config"]["seed"])
+    lines = tuple(
+        (setting, method, line, ", ".join(map(str, seeds)))
+        for (setting, method, line), seeds in groups.items()
+    )
+    return Section(
+        "Each row again",
+        ("One command for each row: with --seed= each of the seeds.",),
+        header=("Setting", "Method", "Command", "Seeds"),
+        lines=lines,
+        folded=True,
+    )

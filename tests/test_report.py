@@ -1,0 +1,148 @@
+"""Reports of rows: naming, effects, the page, and the committed findings."""
+
+import dataclasses
+import pathlib
+import re
+
+import numpy as np
+import pytest
+from absl import app
+
+from keras_reinit import commands, effects, naming, page, report, verdict
+from keras_reinit.config import Config
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def row(method, accuracy, seed=0, **config):
+    """A row like those of a training of four epochs in two stages."""
+    config = Config(
+        **{"method": method, "epochs": 4, "stages": 2, "seed": seed, **config}
+    )
+    ends = {f"{name}_accuracy": accuracy for name in ("train", "validation", "test")}
+    return {
+        "config": dataclasses.asdict(config),
+        "status": "ok",
+        "final": ends,
+        "best": ends,
+        "stages": [ends] * config.stages,
+        "history": {"validation_accuracy": [accuracy] * 4},
+        "steps_per_epoch": 3,
+        "train_examples": config.train_size or 600,
+    }
+
+
+def noisy_rows():
+    """Standard training falls with noise, Shrink & Perturb by half of it."""
+    return [
+        row(method, 0.9 - noise * fall + 0.001 * seed * fall, seed, label_noise=noise)
+        for noise in (0.0, 0.2, 0.4)
+        for seed in range(3)
+        for method, fall in (("standard", 1.0), ("shrink_perturb", 0.5))
+    ]
+
+
+def test_only_what_differs_is_named():
+    rows = [row("standard", 0.5, width=4), row("rifle", 0.5, width=8)]
+    assert naming.names(rows) == [
+        ("no regularization, width 4", "standard"),
+        ("no regularization, width 8", "rifle"),
+    ]
+    assert naming.names(rows, without=("width",))[0][0] == "no regularization"
+    default = [row("standard", 0.5), row("standard", 0.5, width=8)]
+    assert naming.names(default)[0][0] == "no regularization, width default"
+
+
+def test_numbers_of_stages_are_methods_beside_one_standard_training():
+    rows = [row("standard", 0.5), row("rifle", 0.6), row("rifle", 0.7, stages=4)]
+    assert [name for _, name in naming.names(rows)] == [
+        "standard",
+        "rifle, 2 stages",
+        "rifle, 4 stages",
+    ]
+    found = effects.effects(rows)
+    assert [one.by_seed[0] for one in found] == pytest.approx([0.1, 0.2])
+    assert [one.steps_per_stage for one in found] == [6, 3]
+
+
+def test_effects_change_along_an_axis():
+    rows = noisy_rows()
+    assert effects.axes(rows) == ["label_noise"]
+    found = effects.effects(rows, without=("label_noise",))
+    ((key, ends, change),) = effects.change(found, "label_noise")
+    assert key == ("no regularization", "shrink_perturb") and ends == (0.0, 0.4)
+    assert change.mean == pytest.approx(0.2) and change.n == 3
+
+
+def test_a_matrix_has_standard_training_and_differences():
+    header, lines = verdict.matrix(verdict.cells(noisy_rows()))
+    assert header[1:] == [
+        "no regularization",
+        "no regularization + 20% noise",
+        "no regularization + 40% noise",
+    ]
+    assert lines[0][0] == "standard" and "±" in lines[0][1]
+    assert lines[1][3].startswith("**+0.19") or lines[1][3].startswith("**+0.2")
+
+
+def test_the_report_has_all_that_rows_tell(tmp_path):
+    failed = {**row("rifle", 0.5), "status": "failed", "reason": "FloatingPointError"}
+    rows = [*noisy_rows(), failed]
+    paths = report.write(rows, tmp_path)
+    assert [path.name for path in paths] == ["report.md", "verdict.png", "report.html"]
+    text, html = (paths[i].read_text() for i in (0, 2))
+    for title in ("At a glance", "Verdict", "Effects along label noise rate",
+                  "Validation accuracy over epochs", "Failed runs", "Each row again",
+                  "Configuration and versions"):  # fmt: skip
+        assert f"## {title}" in text and f"<h2>{title}</h2>" in html, title
+    assert "FloatingPointError" in html and "--method=rifle" in html
+    assert "currentColor" in html and report.plots.TEXT not in html
+    figures = re.findall(r'<figure role="img" aria-label="([^"]+)"', html)
+    assert len(figures) == html.count("<svg") and min(map(len, figures)) > 20
+
+
+def test_a_page_escapes_what_rows_say():
+    section = page.Section("<b>", ("a & b",), header=("n",), lines=(("<i>",),))
+    html = page.html("Title", [section])
+    assert "&lt;b&gt;" in html and "<i>" not in html and "a &amp; b" in html
+
+
+def test_a_command_makes_the_row_again():
+    config = Config(method="rifle", stages=4, label_noise=0.2, seed=3)
+    line = commands.command({"config": dataclasses.asdict(config)})
+    given = dict(flag[2:].split("=") for flag in line.split()[3:])
+    kinds = {name: type(getattr(config, name)) for name in given}
+    assert Config(**{name: kinds[name](one) for name, one in given.items()}) == config
+    online = {"config": dataclasses.asdict(Config()), "final": {"examples": 9}}
+    assert "--kind=online" in commands.command(online)
+
+
+def test_an_effect_without_a_pair_is_none():
+    rows = [row("standard", 0.5, seed=0), row("rifle", 0.6, seed=1)]
+    (one,) = effects.effects(rows)
+    assert one.interval is None and np.isfinite(one.stage_fit)
+
+
+def test_any_folder_of_rows_has_a_report(tmp_path, capsys):
+    from benchmarks import report as script
+
+    for name, files in (
+        ("warm_start_digits", ["warm_start.md", "warm_start.png"]),
+        ("memorization", ["memorization.md", "memorization.png"]),
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        rows = ROOT / "benchmarks" / "results" / name / "rows.jsonl"
+        (folder / "rows.jsonl").symlink_to(rows)
+        script.main(["report", str(folder)])
+        assert all((folder / file).stat().st_size > 500 for file in files)
+    with pytest.raises(app.UsageError, match="has no row of a training"):
+        script.main(["report", str(tmp_path)])
+    with pytest.raises(app.UsageError, match="name at least one folder"):
+        script.main(["report"])
+
+
+def test_the_findings_are_those_of_the_rows():
+    from benchmarks import findings
+
+    assert findings.PAGE.read_text(encoding="utf-8") == findings.page()
