@@ -2,13 +2,13 @@
 
     python -m benchmarks.update_readme
 
-Takes seconds. A table stands between `<!-- rows: FOLDER -->` and `<!-- end -->`,
-where FOLDER/rows.jsonl are the rows of one study, or FOLDER is a preset's name; with
-`event`, `input`, `distillation`, `diagnostics` or `search` in place of `rows` (and
-after `end`, too), those of that part of `benchmarks.speed`, of which the last (for each number of cores)
-counts; with `family`, those of a study of many methods, `online` of data in chunks,
-`memorization` of what is memorized, `sensitivity` of a search; with `plan`,
-FOLDER/plan.jsonl of dry runs.
+Takes seconds. A table stands between `<!-- rows: NAME -->` and `<!-- end -->`, where
+NAME is a preset, or a folder with the rows.jsonl of one study; with `event`, `input`,
+`distillation`, `diagnostics` or `search` in place of `rows` (and after `end`, too), the
+rows are those of that part of `benchmarks.speed`, of which the last (for each number of
+cores) counts; with `family`, those of a study of many methods, `online` of data in
+chunks, `memorization` of what is memorized, `sensitivity` of a search; with `plan`,
+NAME/plan.jsonl those of dry runs.
 """
 
 import pathlib

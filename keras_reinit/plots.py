@@ -62,7 +62,7 @@ def verdict_figure(cells, curves, stages):
         axes[0, column].set_title(setting)
         _curves(axes[1, column], _of_setting(curves, setting), stages)
     axes[1, 0].set_ylabel("validation accuracy")
-    axes[1, 0].legend(fontsize=8, loc="lower right")
+    axes[1, 0].legend(fontsize=8, loc="lower right", framealpha=0.8)
     return figure
 
 

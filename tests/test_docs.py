@@ -85,3 +85,9 @@ def test_readme_tables_are_those_of_the_rows():
 
     text = (ROOT / "README.md").read_text()
     assert update_readme.updated(text) == text
+
+
+def test_the_api_page_is_that_of_the_docstrings():
+    from benchmarks import api_page
+
+    assert api_page.PAGE.read_text(encoding="utf-8") == api_page.page()
