@@ -13,6 +13,7 @@ from keras_reinit.arguments import check_choice
 from keras_reinit.compiled import Compiled, augmentation, num_steps, one_hot
 from keras_reinit.evaluation import Evaluations, StageEnds, Validation, parts
 from keras_reinit.provenance import provenance
+from keras_reinit.student import network_of
 
 STRATEGIES = ("none", "mirrored", "tpu")
 
@@ -170,6 +171,7 @@ def _train(config, splits, compiled, callbacks):
     }
     evaluations = Evaluations(compiled.evaluate, datasets)
     ends = StageEnds(config.schedule, evaluations)
+    norms = WeightNorms()
     best = keras.callbacks.EarlyStopping(
         "val_accuracy",
         mode="max",
@@ -182,7 +184,7 @@ def _train(config, splits, compiled, callbacks):
         steps_per_epoch=num_steps(config, splits),
         shuffle=False,  # The stream shuffles.
         callbacks=_method_callbacks(config, datasets["train"])
-        + [Finite(), Validation(evaluations), ends, *callbacks, best],
+        + [Finite(), Validation(evaluations), ends, norms, *callbacks, best],
         verbose=0,
     ).history
     curves = {
@@ -192,6 +194,7 @@ def _train(config, splits, compiled, callbacks):
             ("validation_accuracy", "val_accuracy"),
         )
     }
+    curves["weight_norm"] = norms.values
     return curves, ends.rows, {"epoch": best.best_epoch, **evaluations()}
 
 
@@ -203,6 +206,27 @@ def _method_callbacks(config, data):
     if config.method == "hare_tortoise":  # The slow network is what is evaluated.
         return [keras.callbacks.SwapEMAWeights(swap_on_epoch=True), callback]
     return [] if callback is None else [callback]
+
+
+class WeightNorms(keras.callbacks.Callback):
+    """Keeps the norm of all trainable weights at the end of each epoch.
+
+    Normalizations count, as in Figure 6 of Zaidi et al. (2022).
+
+    Attributes:
+        values: List of floats.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.values = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        squares = [
+            keras.ops.sum(keras.ops.square(keras.ops.cast(variable, "float32")))
+            for variable in network_of(self.model).trainable_variables
+        ]
+        self.values.append(round(float(sum(squares)) ** 0.5, 4))
 
 
 class Finite(keras.callbacks.Callback):

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from keras_reinit import BornAgain, compiled, data, fresh_weights, training
+from keras_reinit import BornAgain, compiled, data, fresh_weights, models, training
 from keras_reinit.compiled import Compiled, num_steps, optimizer
 from keras_reinit.config import AUGMENTATIONS, METHODS, NOISES, Config
 
@@ -197,3 +197,15 @@ def test_a_full_budget_in_each_generation_is_told_in_the_row():
     assert fixed["total_epochs"] == 4
     standard = Config(full_budget=True, **SHORT)
     assert training.run(standard)["total_epochs"] == 4
+
+
+def test_the_weight_norm_is_that_of_the_trained_network():
+    splits = training.load(Config(**SHORT))
+    network = models.mlp(splits.train[0].shape[1:], splits.num_classes)
+    config = Config(method="shrink_perturb", **SHORT)
+    row = training.run(config, splits=splits, network=network)
+    norms = row["history"]["weight_norm"]
+    assert len(norms) == config.epochs
+    # The weights of the best epoch are those that are left.
+    left = sum(float((v.numpy() ** 2).sum()) for v in network.trainable_variables)
+    assert left**0.5 == pytest.approx(norms[row["best"]["epoch"]], rel=1e-4)
