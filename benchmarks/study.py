@@ -11,6 +11,7 @@ each. `--methods=all` takes the whole family. `--preset=digits/noise` takes the 
 """
 
 import concurrent.futures
+import functools
 import importlib
 import itertools
 import signal
@@ -37,6 +38,13 @@ def define_flags():
         list(KINDS),
         "what a run is: a training; one on data that arrive in chunks, one a stage "
         "(online); one that follows what is learned of wrong labels (memorization)",
+    )
+    flags.DEFINE_enum(
+        "strategy",
+        "none",
+        training.STRATEGIES,
+        "of a training: one device, all GPUs (mirrored) or a TPU (not run by us); "
+        "with --processes=1",
     )
     flags.DEFINE_integer("seeds", 4, "seeds from --seed on", lower_bound=1)
     flags.DEFINE_integer(
@@ -153,7 +161,7 @@ def _trained(argv, kind):
             processes=flags.FLAGS.processes,
             folder=flags.FLAGS.folder,
             report=lambda line: print(line, flush=True),
-            run=kind.run,
+            run=_run(kind),
         )
     except KeyboardInterrupt:
         print("\nStopped; finished runs are kept. The same command goes on.")
@@ -165,6 +173,19 @@ def _trained(argv, kind):
             "many run at once."
         ) from error
     return rows, folder
+
+
+def _run(kind):
+    strategy = flags.FLAGS.strategy
+    if strategy == "none":
+        return kind.run
+    if kind.run is not study.train or flags.FLAGS.processes > 1:
+        raise app.UsageError(
+            "`strategy` must be none but for --kind=training and --processes=1. "
+            f"Received: strategy={strategy}, kind={flags.FLAGS.kind}, "
+            f"processes={flags.FLAGS.processes}"
+        )
+    return functools.partial(kind.run, strategy=strategy)
 
 
 if __name__ == "__main__":

@@ -206,9 +206,11 @@ def _models():
     return CompiledModels()
 
 
-def train(config, folder=None):
+def train(config, folder=None, strategy="none"):
     """One run of `training`, on a compiled model that an earlier one may have left."""
-    return training.run(config, folder, models=_models())
+    # A model belongs to the strategy it was made under, and each run makes its own.
+    models = _models() if strategy == "none" else None
+    return training.run(config, folder, strategy, models=models)
 
 
 def run_all(configs, path, *, processes, folder=None, report=print, later=0, run=train):

@@ -87,7 +87,7 @@ def test_readme_tables_are_those_of_the_rows():
     assert update_readme.updated(text) == text
 
 
-def test_the_api_page_is_that_of_the_docstrings():
-    from benchmarks import api_page
-
-    assert api_page.PAGE.read_text(encoding="utf-8") == api_page.page()
+@pytest.mark.parametrize("name", ["api_page", "findings", "full_scale"])
+def test_pages_are_made_from_docstrings_and_rows(name):
+    script = importlib.import_module(f"benchmarks.{name}")
+    assert script.PAGE.read_text(encoding="utf-8") == script.page()

@@ -140,9 +140,3 @@ def test_any_folder_of_rows_has_a_report(tmp_path, capsys):
         script.main(["report", str(tmp_path)])
     with pytest.raises(app.UsageError, match="name at least one folder"):
         script.main(["report"])
-
-
-def test_the_findings_are_those_of_the_rows():
-    from benchmarks import findings
-
-    assert findings.PAGE.read_text(encoding="utf-8") == findings.page()

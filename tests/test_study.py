@@ -175,3 +175,20 @@ def test_settings_are_told_apart_by_name():
         "no regularization, full budget in each stage",
     ]
     assert setting_name({"regularization": "none", "label_noise": 0.0}) == names[0]
+
+
+def test_a_strategy_is_for_one_process(tmp_path):
+    tiny = [
+        sys.executable, "-m", "benchmarks.study", "--train_size=60", "--epochs=2",
+        "--stages=2", "--width=2", "--seeds=1", "--tuning_seeds=1", "--batch_size=30",
+        "--method=shrink_perturb", "--regularization=none", "--learning_rate=0.1",
+        f"--output={tmp_path}", "--strategy=mirrored",
+    ]  # fmt: skip
+    done = subprocess.run([*tiny, "--processes=2"], capture_output=True, text=True)
+    assert (
+        done.returncode and "`strategy` must be none but" in done.stdout + done.stderr
+    )
+    done = subprocess.run([*tiny, "--processes=1"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (row,) = read_rows(tmp_path / "rows.jsonl")
+    assert row["strategy"] == "mirrored" and row["status"] == "ok"

@@ -1,0 +1,121 @@
+"""The paper's tables beside the cells of ours that they are of: docs/full_scale.md.
+
+    python -m benchmarks.full_scale
+
+Numbers are test accuracies in percent, as printed in Zaidi et al. 2022. Ours come from
+committed rows of the presets; where there are none, the cell says so.
+"""
+
+import pathlib
+
+from absl import app
+
+from benchmarks import presets
+from keras_reinit.results import markdown_table
+from keras_reinit.verdict import cells
+
+PAGE = pathlib.Path(__file__).parent.parent / "docs" / "full_scale.md"
+METHODS = (
+    "standard",
+    "born_again",
+    "warm_restart",
+    "layerwise",
+    "layerwise+distillation",
+    "shrink_perturb",
+    "shrink_perturb+distillation",
+)
+# Table 1 (ResNet-18), Table 3 (ResNet-18) and Table 2 (PreAct-ResNet-18).
+PAPER = {
+    "cifar100/table": {
+        "no regularization": (55.5, 56.4, None, 61.0, 62.5, 63.1, 63.5),
+        "D": (70.8, 70.5, None, 72.1, 74.7, 71.9, 74.0),
+        "DC": (71.2, 70.9, 71.0, 74.6, 75.4, 75.4, 75.4),
+        "DCW": (77.9, 77.2, 77.5, 77.5, 77.3, 77.5, 77.0),
+    },
+    "cifar10/table": {
+        "no regularization": (83.8, 84.0, None, 87.6, 87.3, 88.8, 88.6),
+        "D": (92.5, 92.6, None, 92.6, 93.2, 93.1, 94.1),
+        "DC": (92.8, 92.6, None, 93.4, 93.4, 94.1, 94.2),
+        "DCW": (95.0, 94.8, None, 94.7, 95.0, 94.7, 94.7),
+    },
+    "tiny_imagenet/table": {
+        "no regularization": (39.55, None, None, None, None, 41.47, 44.81),
+        "DCW": (59.12, None, None, None, None, 58.95, 61.03),
+    },
+    "cifar100/noise": {
+        "DCW + 20% noise": (66.2, None, None, 70.4, 72.9, 69.7, 71.5),
+        "DCW + 40% noise": (58.6, None, None, 65.5, 67.2, 64.0, 66.6),
+    },
+    "cifar10/noise": {
+        "DCW + 20% noise": (86.5, None, None, 90.4, 92.2, 90.4, 91.6),
+        "DCW + 40% noise": (82.6, None, None, 87.5, 89.8, 85.6, 88.7),
+    },
+    "tiny_imagenet/noise": {
+        "DCW + 20% noise": (41.2, None, None, None, None, 49.0, 53.8),
+        "DCW + 40% noise": (29.3, None, None, None, None, 42.2, 45.7),
+    },
+}
+HEAD = """# The paper's full scale
+
+<!-- made by python -m benchmarks.full_scale; do not edit -->
+
+Test accuracies in percent: the paper's (Zaidi et al. 2022, arXiv 2206.10011, Tables 1
+to 3, Figures 5 and 7) and, behind the slash, ours. **None of ours was run**: CIFAR and
+Tiny ImageNet need a download, and each table a GPU for months ([what it would
+cost](../README.md#what-will-it-cost)). Loading and training steps are tested on fakes of
+tensorflow-datasets. One command on a machine with GPUs:
+
+```sh
+python -m benchmarks.study --preset=cifar100/table --processes=1 --strategy=mirrored
+```
+
+As in the paper: 45,000 training and 5,000 validation images of CIFAR and batches of 125,
+so 360 steps an epoch; SGD with momentum 0.9 and weight decay as L2 in the gradient, on
+all weights; first weights of norm 111.8 (CIFAR-10; a test holds it); cosine annealing in
+each stage. Number of stages, learning rate and weight decay are to be chosen on
+validation data; the study compares each number of stages. In mixed precision
+(`keras.config.set_dtype_policy("mixed_bfloat16")`) the methods are tested, the scripts
+have no flag for it.
+"""
+
+
+def page():
+    """The whole page, as Markdown."""
+    return "\n".join([HEAD, *(_section(*one) for one in PAPER.items())])
+
+
+def _section(name, settings):
+    ours = _ours(name)
+    lines = [
+        [method, *(_cell(column[i], ours.get((setting, method)))
+                   for setting, column in settings.items())]
+        for i, method in enumerate(METHODS)
+        if any(column[i] is not None for column in settings.values())
+    ]  # fmt: skip
+    return f"## {name}\n\n{markdown_table(['Method', *settings], lines)}\n"
+
+
+def _ours(name):
+    if not (presets.folder(name) / "rows.jsonl").exists():
+        return {}
+    return {
+        (cell.setting, cell.method.split(",")[0]): cell.accuracy
+        for cell in cells(presets.rows(name))
+    }
+
+
+def _cell(paper, ours):
+    told = "not run" if ours is None else f"{100 * ours.mean:.1f}"
+    return "—" if paper is None else f"{paper:g} / {told}"
+
+
+def main(argv):
+    """Writes the page."""
+    if argv[1:]:
+        raise app.UsageError(f"unknown arguments: {argv[1:]}")
+    PAGE.write_text(page(), encoding="utf-8")
+    print(PAGE)
+
+
+if __name__ == "__main__":
+    app.run(main)
