@@ -17,6 +17,7 @@ from benchmarks import presets
 from keras_reinit import effects, sensitivity, verdict
 from keras_reinit.results import finished, markdown_table, paired_difference
 from keras_reinit.results import verdict as word
+from keras_reinit.schedules import Stages
 
 PAGE = pathlib.Path(__file__).parent.parent / "docs" / "findings.md"
 DATASETS = {"digits": "Digits", "fashion_mnist": "Fashion-MNIST"}
@@ -35,6 +36,16 @@ without any effect one is expected to be called wrongly. What comes out otherwis
 in Zaidi et al. 2022 is left as it is: these are far smaller networks and data sets, and
 the stages on Fashion-MNIST are too short to re-fit.
 """
+
+
+NORMS = """## Weight norms
+
+*Paper:* without weight decay they grow and Shrink & Perturb cuts them; beside DCW all
+methods end with similar norms (Figure 6).
+
+Norm of all trainable weights after the first epoch of each stage → after its last,
+means over three seeds, at one learning rate and weight decay
+(`--preset=digits/norms`):"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +69,7 @@ class Question:
 
 def page():
     """The whole page, as Markdown."""
-    return "\n".join([INTRODUCTION, *map(_section, QUESTIONS)])
+    return "\n".join([INTRODUCTION, *map(_section, QUESTIONS), _norms()])
 
 
 def _section(question):
@@ -70,6 +81,31 @@ def _section(question):
             used = ", ".join(f"`--preset={dataset}/{one}`" for one in rows)
             parts += [f"**{name}** ({used})", question.answer(rows)]
     return "\n\n".join(parts) + "\n"
+
+
+def _norms():
+    """The weight norm at stage ends, and one epoch after each event; Figure 6."""
+    groups = verdict.by_setting(finished(presets.rows("digits/norms")))
+    lines = [
+        (setting, method, *_norm_cells(rows))
+        for setting, methods in groups.items()
+        for method, rows in methods.items()
+    ]
+    config = next(iter(groups.values()))["standard"][0]["config"]
+    starts = Stages(config["epochs"], config["stages"]).starts
+    header = ("Setting", "Method", *(f"Stage from epoch {start}" for start in starts))
+    return "\n\n".join([NORMS, markdown_table(header, lines)]) + "\n"
+
+
+def _norm_cells(rows):
+    config = rows[0]["config"]
+    starts = Stages(config["epochs"], config["stages"]).starts
+    curves = [row["history"]["weight_norm"] for row in rows]
+    curve = [sum(values) / len(curves) for values in zip(*curves, strict=True)]
+    ends = [*(start - 1 for start in starts[1:]), len(curve) - 1]
+    return [
+        f"{curve[a]:.1f} → {curve[b]:.1f}" for a, b in zip(starts, ends, strict=True)
+    ]
 
 
 def _rows(dataset, names):
