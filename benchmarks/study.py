@@ -20,7 +20,7 @@ import typing
 from absl import app, flags
 
 from benchmarks import flags as shared
-from keras_reinit import memorization, online, results, study, training
+from keras_reinit import memorization, online, pool, results, study, training
 from keras_reinit.config import METHODS, Config
 
 # What makes a setting, and what a study compares within one.
@@ -52,7 +52,7 @@ def define_flags():
     )
     flags.DEFINE_integer(
         "processes",
-        study.default_processes(),
+        pool.default_processes(),
         "runs at once; with more than one, each has one thread",
         lower_bound=1,
     )
@@ -116,7 +116,7 @@ class Kind(typing.NamedTuple):
 
 
 KINDS = {
-    "training": Kind(study.train, METHODS, "report"),
+    "training": Kind(pool.train, METHODS, "report"),
     "online": Kind(online.run, online.METHODS, "online_report"),
     "memorization": Kind(memorization.run, METHODS, "memorization_report"),
 }
@@ -179,7 +179,7 @@ def _run(kind):
     strategy = flags.FLAGS.strategy
     if strategy == "none":
         return kind.run
-    if kind.run is not study.train or flags.FLAGS.processes > 1:
+    if kind.run is not pool.train or flags.FLAGS.processes > 1:
         raise app.UsageError(
             "`strategy` must be none but for --kind=training and --processes=1. "
             f"Received: strategy={strategy}, kind={flags.FLAGS.kind}, "

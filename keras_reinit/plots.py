@@ -50,9 +50,6 @@ def verdict_figure(cells, curves, stages):
         curves: Dict from (setting, method) to the mean validation accuracy, a
             sequence over epochs.
         stages: Tuple of the epochs at which stages begin.
-
-    Returns:
-        A matplotlib figure: one column for each setting.
     """
     settings = list(dict.fromkeys(cell.setting for cell in cells))
     figure, axes = _panels(2, len(settings), (4.2, 3.2), height_ratios=(2, 3))
@@ -139,9 +136,6 @@ def sensitivity_figure(found):
 
     Args:
         found: List of `sensitivity.Sensitivity`.
-
-    Returns:
-        A matplotlib figure: a row for each setting, one scale of colors for all.
     """
     settings = list(dict.fromkeys(one.setting for one in found))
     methods = list(dict.fromkeys(one.method for one in found))
@@ -183,9 +177,6 @@ def online_figure(found):
 
     Args:
         found: List of `online_report.Curve`.
-
-    Returns:
-        A matplotlib figure.
     """
     settings = list(dict.fromkeys(one.setting for one in found))
     figure, axes = _panels(2, len(settings), (4.6, 3.2))
@@ -216,9 +207,6 @@ def memorization_figure(found):
 
     Args:
         found: List of `memorization_report.Memory`.
-
-    Returns:
-        A matplotlib figure.
     """
     settings = list(dict.fromkeys(one.setting for one in found))
     figure, axes = _panels(

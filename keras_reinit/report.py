@@ -8,54 +8,22 @@ import pathlib
 
 import numpy as np
 
-from keras_reinit import commands, page, plots
+from keras_reinit import commands, page, plots, verdict_table
 from keras_reinit.effects import AXES, axes, change, effects
 from keras_reinit.naming import names, value_of
 from keras_reinit.page import Figure, Section
-from keras_reinit.results import finished, markdown_table, verdict
+from keras_reinit.results import finished, verdict
 from keras_reinit.schedules import Stages
 from keras_reinit.sensitivity import RULE as SENSITIVITY_RULE
 from keras_reinit.sensitivity import sensitivities
-from keras_reinit.verdict import REFIT, cells, matrix
+from keras_reinit.verdict import cells, matrix
+from keras_reinit.verdict_table import markdown
 
+__all__ = ["figure_png", "markdown", "sections", "write"]
 TITLE = "When does re-initialization work?"
-RULE = (
-    "*helps* / *hurts*: the 95% interval (Student's t) of the paired differences to "
-    "standard training, seed by seed, lies wholly above / below zero; else, or with "
-    "fewer than three seeds, *no clear effect*. The interval is over seeds, for this "
-    "one test set; each cell is judged on its own. Test accuracy is after the last "
-    "epoch; *early stopping* takes the epoch of the best validation accuracy instead. "
-    "Learning rate and weight decay were chosen for each method and setting on "
-    "validation data."
-)
-HEADER = (
-    "Setting",
-    "Method",
-    "Test accuracy",
-    "n",
-    "Difference to standard",
-    "Verdict",
-    "Training accuracy at stage ends",
-    "With early stopping",
-    "Difference to standard",
-    "Verdict",
-    "Learning rate, weight decay",
-)
 CHANGES = ("Setting", "Method", "From", "To", "Change of the effect", "Verdict")
 # What the history of a row may have, beside its training accuracy.
 CURVES = {"validation_accuracy": "validation accuracy", "weight_norm": "weight norm"}
-
-
-def markdown(rows):
-    """The verdict as Markdown: title, table, notes and the rule.
-
-    Args:
-        rows: List of result rows, one for each method, setting and seed.
-    """
-    found = cells(rows)
-    table = markdown_table(HEADER, map(_line, found))
-    notes = [f"- {note}" for note in _notes(found)]
-    return "\n".join([_title(rows), "", table, "", *notes, *[""] * bool(notes), RULE])
 
 
 def write(rows, folder, grids=None):
@@ -125,11 +93,11 @@ def _verdict(rows):
             figures.append(Figure(setting, alt, svg))
     return Section(
         "Verdict",
-        (_title(rows), RULE.replace("*", "")),
+        (verdict_table.title(rows), verdict_table.RULE.replace("*", "")),
         tuple(figures),
-        HEADER,
-        tuple(map(_line, found)),
-        tuple(_notes(found)),
+        verdict_table.HEADER,
+        tuple(map(verdict_table.line, found)),
+        tuple(verdict_table.notes(found)),
     )
 
 
@@ -244,72 +212,3 @@ def _starts(rows):
         Stages(row["config"]["epochs"], row["config"]["stages"]).starts for row in rows
     }
     return starts.pop() if len(starts) == 1 else ()
-
-
-def _title(rows):
-    def told(name):
-        values = sorted(
-            {value_of(row, name) for row in finished(rows) or rows}, key=str
-        )
-        return " / ".join(str(value) for value in values)
-
-    row = next((row for row in rows if row["status"] == "ok"), rows[0])
-    config = row["config"]
-    steps = {row["steps_per_epoch"] for row in rows if "steps_per_epoch" in row}
-    validation = "noisy" if config["noisy_validation"] else "clean"
-    return (
-        f"{told('model')} on {told('train_examples')} training images of "
-        f"{told('dataset')}: {told('epochs')} epochs in {told('stages')} stages, "
-        f"{' / '.join(map(str, sorted(steps))) or None} steps an epoch; where training "
-        f"labels are noisy, validation labels are {validation}; weight decay is "
-        f"{config['weight_decay_mode']}."
-    )
-
-
-def _number_or_name(value):
-    return (value, "") if isinstance(value, int) else (0, str(value))
-
-
-def _line(cell):
-    return (
-        cell.setting,
-        cell.method,
-        str(cell.accuracy or "—"),
-        str(cell.accuracy.n if cell.accuracy else 0),
-        _signed(cell.difference),
-        cell.word,
-        " → ".join(f"{fit:.3f}" for fit in cell.stage_fits),
-        str(cell.early_stopping or "—"),
-        _signed(cell.early_stopping_difference),
-        cell.early_stopping_word,
-        f"{cell.learning_rate:g}, {cell.weight_decay:g}",
-    )
-
-
-def _signed(difference):
-    return difference.signed() if difference else ""
-
-
-def _notes(found):
-    notes = []
-    if not any(cell.method == "standard" for cell in found):
-        notes.append("There is no standard training to compare with.")
-    for cell in found:
-        name = f"{cell.setting}, {cell.method}"
-        if cell.refits is False:
-            notes.append(
-                f"{name}: the stages do not re-fit the training labels to {REFIT:.0%} "
-                f"of what standard training reaches ({min(cell.stage_fits[1:]):.3f} at "
-                "the lowest stage end). Part of the difference may come from "
-                "fitting less; longer stages would tell."
-            )
-        if cell.method == "standard" and min(cell.stage_fits[-1:], default=1) < REFIT:
-            notes.append(
-                f"{name}: standard training itself fits only {cell.stage_fits[-1]:.3f} "
-                "of the training labels by the last epoch."
-            )
-        if cell.failures:
-            notes.append(
-                f"{name}: {len(cell.failures)} failed run(s): {cell.failures[-1]}"
-            )
-    return notes

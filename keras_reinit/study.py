@@ -1,19 +1,12 @@
 """A study: many runs, several at once, resumable, with a choice on validation data."""
 
 import collections
-import concurrent.futures
 import contextlib
 import dataclasses
-import functools
 import json
-import multiprocessing
-import os
-import signal
-import threading
 import time
 
-from keras_reinit import training
-from keras_reinit.compiled import CompiledModels
+from keras_reinit import pool
 from keras_reinit.config import METHODS, REGULARIZATIONS, Config
 from keras_reinit.naming import names
 from keras_reinit.results import append_row, finished, read_rows
@@ -200,20 +193,9 @@ def _place(config):
     return regularization, noise, *numbers, *method, config["seed"]
 
 
-@functools.cache
-def _models():
-    """The compiled models of this process, which its runs train one after another."""
-    return CompiledModels()
-
-
-def train(config, folder=None, strategy="none"):
-    """One run of `training`, on a compiled model that an earlier one may have left."""
-    # A model belongs to the strategy it was made under, and each run makes its own.
-    models = _models() if strategy == "none" else None
-    return training.run(config, folder, strategy, models=models)
-
-
-def run_all(configs, path, *, processes, folder=None, report=print, later=0, run=train):
+def run_all(
+    configs, path, *, processes, folder=None, report=print, later=0, run=pool.train
+):
     """Runs each config that has no finished row in `path` and appends its row.
 
     Only this process writes, a row at a time, so an interruption loses nothing but
@@ -239,7 +221,7 @@ def run_all(configs, path, *, processes, folder=None, report=print, later=0, run
     named = dict(
         zip(waiting, names([_as_row(c) for c in waiting.values()]), strict=True)
     )
-    running = _outcomes(list(waiting.values()), processes, folder, run)
+    running = pool.outcomes(list(waiting.values()), processes, folder, run)
     with contextlib.closing(running) as outcomes:
         for count, (config, row) in enumerate(outcomes, 1):
             append_row(path, row)
@@ -255,46 +237,6 @@ def _as_row(config):
     return {"config": dataclasses.asdict(config)}
 
 
-def _outcomes(configs, processes, folder, run):
-    context = multiprocessing.get_context("spawn")
-    pool = concurrent.futures.ProcessPoolExecutor(
-        processes, context, _prepare, (1 if processes > 1 else 0,)
-    )
-    futures = {pool.submit(attempt, c, folder, run): c for c in configs}
-    try:
-        for future in concurrent.futures.as_completed(futures):
-            yield futures[future], future.result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        # An interruption does not wait for the runs in flight.
-        for process in multiprocessing.active_children():
-            process.terminate()
-
-
-def _prepare(threads):
-    import tensorflow as tf
-
-    # Ctrl-C is for the process that writes; it ends the others.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(threads)
-
-
-def _end_with_parent():
-    """A killed study leaves no run behind that would compete with the next one."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
-
-
-def attempt(config, folder=None, run=train):
-    """A run, with a failure turned into a row that says why."""
-    try:
-        return run(config, folder)
-    except Exception as error:
-        return training.failure(config, error)
-
-
 def _outcome(row):
     if row["status"] != "ok":
         return f"failed: {row.get('reason')}"
@@ -303,9 +245,3 @@ def _outcome(row):
 
 def _clock(seconds):
     return f"{int(seconds // 60)}m{int(seconds % 60):02d}s"
-
-
-def default_processes():
-    """One process a core: on small models that beats one process on all of them."""
-    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity")
-               else os.cpu_count() or 1)  # fmt: skip

@@ -29,10 +29,11 @@ FLOORS = (
     ("generations", "sensitivity", "online_report"),
     ("config",),
     ("compiled", "commands"),
+    ("verdict_table",),
     ("report",),
     ("training",),
-    ("study", "tuning", "online", "memorization"),
-    ("memorization_report",),
+    ("pool", "tuning", "online", "memorization"),
+    ("study", "memorization_report"),
 )
 # fmt: on
 HEAVY = {
@@ -54,8 +55,8 @@ HEAVY = {
         "data/rand_augment.py",
         "evaluation.py",
         "flops.py",
+        "pool.py",
         "provenance.py",
-        "study.py",
         "training.py",
         "tuning/hparams.py",
     },

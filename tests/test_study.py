@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from keras_reinit import report, study
+from keras_reinit import pool, report, study
 from keras_reinit.config import Config
 from keras_reinit.naming import setting_name
 from keras_reinit.results import read_rows
@@ -95,7 +95,7 @@ def test_a_study_runs_and_a_second_one_repeats_nothing(tmp_path):
 def test_a_failed_run_is_a_row_and_is_tried_again(tmp_path, monkeypatch):
     path = tmp_path / "rows.jsonl"
     monkeypatch.setattr(
-        study, "_outcomes", lambda configs, *_: ((c, study.attempt(c)) for c in configs)
+        pool, "outcomes", lambda configs, *_: ((c, pool.attempt(c)) for c in configs)
     )
     config = dataclasses.replace(BASE, train_size=None, batch_size=601)
     study.run_all([config], path, processes=1, report=silent)
@@ -107,7 +107,7 @@ def test_a_failed_run_is_a_row_and_is_tried_again(tmp_path, monkeypatch):
 
 def test_a_diverged_run_is_a_failure_with_its_reason():
     config = dataclasses.replace(BASE, learning_rate=1e20, epochs=4)
-    row = study.attempt(config)
+    row = pool.attempt(config)
     assert row["status"] == "failed" and "not finite" in row["reason"]
     json.dumps(row, allow_nan=False)
 

@@ -1,0 +1,177 @@
+"""What rows answer to the questions of `benchmarks.findings`, as Markdown.
+
+Each takes a dict from the names of its presets to their rows.
+"""
+
+from keras_reinit import effects, naming, sensitivity, verdict
+from keras_reinit.results import finished, markdown_table, paired_difference
+from keras_reinit.results import verdict as word
+
+
+def without_regularization(rows):
+    """(a)"""
+    some = [r for r in rows["table"] if r["config"]["regularization"] == "none"]
+    return _verdicts(some)
+
+
+def each_regularizer(rows):
+    """(b)"""
+    return f"{_verdicts(rows['table'])}\n\n{_left(rows['table'])}"
+
+
+def less_sensitive(rows):
+    """(c)"""
+    return sensitivity.markdown(sensitivity.sensitivities(rows["sensitivity"]))
+
+
+def under_noise(rows):
+    """(d)"""
+    return f"{_verdicts(rows['noise'])}\n\n{_changes(rows['noise'], 'label_noise')}"
+
+
+def teachers_and_restarts(rows):
+    """(e)"""
+    some = ("standard", "born_again", "warm_restart")
+    return "\n\n".join(
+        _verdicts([row for row in group if row["config"]["method"] in some])
+        for group in rows.values()
+    )
+
+
+def size_and_stages(rows):
+    """(f)"""
+    axes = {"sizes": "train_examples", "stages": "stages"}
+    return "\n\n".join(
+        f"{_verdicts(rows[name])}\n\n{_changes(rows[name], axis)}"
+        for name, axis in axes.items()
+        if name in rows
+    )
+
+
+def when_it_hurts(rows):
+    """(g)"""
+    lines = []
+    for name, group in rows.items():
+        for one in effects.effects(group):
+            if one.interval and word(one.interval) == "hurts":
+                lines.append(
+                    (
+                        name,
+                        one.setting,
+                        one.method,
+                        one.interval.signed(),
+                        str(one.steps_per_stage),
+                        f"{one.stage_fit:.3f}",
+                    )
+                )
+    header = ("Preset", "Setting", "Method", "Difference", "Steps a stage",
+              "Lowest training accuracy at a stage's end")  # fmt: skip
+    count = sum(len(effects.effects(group)) for group in rows.values())
+    told = f"{len(lines)} of {count} cells hurt."
+    parts = [told, markdown_table(header, lines)] if lines else [told]
+    for name in ("capacity", "stages"):
+        if name in rows:
+            parts.append(_changes(rows[name], "stages"))
+    return "\n\n".join(parts)
+
+
+def shorter_standard(rows):
+    """(h)"""
+    noisy = [row for row in rows["noise"] if row["config"]["label_noise"] > 0]
+    early, short = _early_stopped(noisy), _best_budget(rows["budget"])
+    lines = []
+    for one in verdict.cells(noisy):
+        if one.method == "standard":
+            continue
+        ours = _final(noisy, one.setting, one.method)
+        against = [
+            paired_difference(ours, base[one.setting]) for base in (early, short)
+        ]
+        lines.append(
+            (one.setting, one.method, one.difference.signed())
+            + tuple(_told(difference) for difference in against)
+        )
+    header = ("Setting", "Method", "To standard", "To standard, early stopping",
+              "To standard at its best number of epochs")  # fmt: skip
+    return markdown_table(header, lines)
+
+
+def _told(difference):
+    return f"{difference.signed()}, {word(difference)}" if difference else ""
+
+
+def _final(rows, setting, method):
+    found = naming.by_setting(finished(rows))[setting][method]
+    return {row["config"]["seed"]: row["final"]["test_accuracy"] for row in found}
+
+
+def _early_stopped(rows):
+    groups = naming.by_setting(finished(rows))
+    return {
+        setting: {
+            row["config"]["seed"]: row["best"]["test_accuracy"]
+            for row in methods["standard"]
+        }
+        for setting, methods in groups.items()
+    }
+
+
+def _best_budget(rows):
+    """Of each noise rate, standard training at the epochs of the best validation."""
+    found = {}
+    for noise in sorted({row["config"]["label_noise"] for row in rows}):
+        some = [row for row in rows if row["config"]["label_noise"] == noise]
+        groups = naming.by_setting(finished(some)).values()
+        best = max((group["standard"] for group in groups), key=_validation)
+        setting = naming.by_setting(best)
+        (name,) = setting
+        found[name] = {
+            row["config"]["seed"]: row["final"]["test_accuracy"] for row in best
+        }
+    return found
+
+
+def _validation(rows):
+    return sum(row["final"]["validation_accuracy"] for row in rows) / len(rows)
+
+
+def _verdicts(rows):
+    """A sentence and a table of effects: methods by settings."""
+    cells = verdict.cells(rows)
+    told = {}
+    for cell in cells:
+        if cell.word:
+            told.setdefault(cell.word, []).append(cell)
+    total = sum(map(len, told.values()))
+    sentence = ", ".join(
+        f"{name} in {len(told.get(name, []))}"
+        for name in ("helps", "no clear effect", "hurts")
+    )
+    table = markdown_table(*verdict.matrix(cells))
+    return f"Of {total} cells: {sentence}.\n\n{table}"
+
+
+def _changes(rows, axis):
+    found = effects.change(effects.effects(rows, without=(axis,)), axis)
+    lines = [
+        (*key, f"{low:g} → {high:g}", one.signed(), word(one) or "")
+        for key, (low, high), one in found
+        if one is not None
+    ]
+    header = ("Setting", "Method", effects.AXES[axis].capitalize(),
+              "Change of the effect", "Grows (helps) or shrinks (hurts)")  # fmt: skip
+    return markdown_table(header, lines)
+
+
+def _left(rows):
+    """How much of each effect is left beside all regularizers."""
+    found = {}
+    for one in effects.effects(rows):
+        found.setdefault(one.method, {})[one.setting] = one.by_seed
+    lines = [
+        (method, _told(paired_difference(by["DCW"], by["no regularization"])))
+        for method, by in found.items()
+        if {"DCW", "no regularization"} <= by.keys()
+    ]
+    header = ("Method", "Effect beside DCW − effect without regularization")
+    return markdown_table(header, lines)
