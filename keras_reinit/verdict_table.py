@@ -55,7 +55,8 @@ def title(rows):
         f"{values_of('model')} on {values_of('train_examples')} training images of "
         f"{values_of('dataset')}: {values_of('epochs')} epochs in "
         f"{values_of('stages')} stages, {' / '.join(map(str, sorted(steps))) or None} "
-        f"steps an epoch; where training labels are noisy, validation labels are {validation}; weight decay is "
+        "steps an epoch; where training labels are noisy, validation labels are "
+        f"{validation}; weight decay is "
         f"{config['weight_decay_mode']}."
     )
 
