@@ -50,24 +50,22 @@ def size_and_stages(rows):
 
 def when_it_hurts(rows):
     """(g)"""
-    lines = []
-    for name, group in rows.items():
-        for one in effects.effects(group):
-            if one.interval and word(one.interval) == "hurts":
-                lines.append(
-                    (
-                        name,
-                        one.setting,
-                        one.method,
-                        one.interval.signed(),
-                        str(one.steps_per_stage),
-                        f"{one.stage_fit:.3f}",
-                    )
-                )
+    every = [(name, one) for name in rows for one in effects.effects(rows[name])]
+    lines = [
+        (
+            name,
+            one.setting,
+            one.method,
+            one.interval.signed(),
+            str(one.steps_per_stage),
+            f"{one.stage_fit:.3f}",
+        )
+        for name, one in every
+        if word(one.interval) == "hurts"
+    ]
     header = ("Preset", "Setting", "Method", "Difference", "Steps a stage",
               "Lowest training accuracy at a stage's end")  # fmt: skip
-    count = sum(len(effects.effects(group)) for group in rows.values())
-    told = f"{len(lines)} of {count} cells hurt."
+    told = f"{len(lines)} of {len(every)} cells hurt."
     parts = [told, markdown_table(header, lines)] if lines else [told]
     for name in ("capacity", "stages"):
         if name in rows:

@@ -6,9 +6,8 @@ python -m benchmarks.api_page
 import inspect
 import pathlib
 
-from absl import app
-
 import keras_reinit
+from benchmarks import pages
 from keras_reinit import data, models, report, results, study, training, tuning
 from keras_reinit.config import Config
 
@@ -58,13 +57,5 @@ def _entry(name, thing):
     return f"### {name}\n\n```text\n{signature}\n\n{text}\n```\n"
 
 
-def main(argv):
-    """Writes the page."""
-    if argv[1:]:
-        raise app.UsageError(f"unknown arguments: {argv[1:]}")
-    PAGE.write_text(page(), encoding="utf-8")
-    print(PAGE)
-
-
 if __name__ == "__main__":
-    app.run(main)
+    pages.run(PAGE, page)

@@ -11,9 +11,7 @@ import dataclasses
 import pathlib
 import typing
 
-from absl import app
-
-from benchmarks import answers, presets
+from benchmarks import answers, pages, presets
 from keras_reinit import naming
 from keras_reinit.results import finished, markdown_table
 from keras_reinit.schedules import Stages
@@ -185,14 +183,5 @@ QUESTIONS = (
 )
 
 
-def main(argv):
-    """Writes the page."""
-    if argv[1:]:
-        raise app.UsageError(f"unknown arguments: {argv[1:]}")
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(page(), encoding="utf-8")
-    print(PAGE)
-
-
 if __name__ == "__main__":
-    app.run(main)
+    pages.run(PAGE, page)

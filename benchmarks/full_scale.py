@@ -8,9 +8,7 @@ committed rows of the presets; where there are none, the cell says so.
 
 import pathlib
 
-from absl import app
-
-from benchmarks import presets
+from benchmarks import pages, presets
 from keras_reinit.results import markdown_table
 from keras_reinit.verdict import cells
 
@@ -109,13 +107,5 @@ def _cell(paper, ours):
     return "—" if paper is None else f"{paper:g} / {told}"
 
 
-def main(argv):
-    """Writes the page."""
-    if argv[1:]:
-        raise app.UsageError(f"unknown arguments: {argv[1:]}")
-    PAGE.write_text(page(), encoding="utf-8")
-    print(PAGE)
-
-
 if __name__ == "__main__":
-    app.run(main)
+    pages.run(PAGE, page)
