@@ -9,6 +9,7 @@ from keras_reinit import data, models
 from keras_reinit.callback import OPTIMIZER_STATES
 from keras_reinit.config import (
     AUGMENTATIONS,
+    DTYPE_POLICIES,
     METHODS,
     NOISES,
     REGULARIZATIONS,
@@ -47,6 +48,9 @@ HELP = {
     "distillation_weight": "weight of the teacher's term, where there is a teacher",
     "temperature": "softmax temperature of the distillation",
     "optimizer_state": "optimizer state at the begin of a stage",
+    "dtype_policy": "Keras' dtype policy; mixed_bfloat16 suits TPUs and newer GPUs",
+    "steps_per_execution": "steps of one call of the device, which divide those of an "
+    "epoch; by default an epoch of at most 32 steps, else 1",
     "seed": "seed of everything; runs that share it are pairs",
 }
 KNOWN = {
@@ -56,6 +60,7 @@ KNOWN = {
     "regularization": REGULARIZATIONS,
     "weight_decay_mode": WEIGHT_DECAYS,
     "optimizer_state": OPTIMIZER_STATES,
+    "dtype_policy": DTYPE_POLICIES,
     "noise": tuple(NOISES),
 }
 

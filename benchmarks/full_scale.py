@@ -60,20 +60,21 @@ HEAD = """# The paper's full scale
 Test accuracies in percent: the paper's (Zaidi et al. 2022, arXiv 2206.10011, Tables 1
 to 3, Figures 5 and 7) and, behind the slash, ours. **None of ours was run**: CIFAR and
 Tiny ImageNet need a download, and each table a GPU for months ([what it would
-cost](../README.md#what-will-it-cost)). Loading and training steps are tested on fakes
-of tensorflow-datasets. One command on a machine with GPUs:
+cost](../README.md#what-will-it-cost)). Tests train narrower networks for a few steps of
+each on fakes of tensorflow-datasets. One command on a machine with GPUs (a TPU:
+`--strategy=tpu`):
 
 ```sh
-python -m benchmarks.study --preset=cifar100/table --processes=1 --strategy=mirrored
+python -m benchmarks.study --preset=cifar100/table --processes=1 --strategy=mirrored \\
+    --dtype_policy=mixed_bfloat16 --steps_per_execution=90
 ```
 
 As in the paper: 45,000 training and 5,000 validation images of CIFAR and batches of
 125, so 360 steps an epoch; SGD with momentum 0.9 and weight decay as L2 in the
 gradient, on all weights; first weights of norm 111.8 (CIFAR-10; a test holds it);
 cosine annealing in each stage. Learning rate and weight decay are chosen on validation
-data, for each number of stages. In mixed precision
-(`keras.config.set_dtype_policy("mixed_bfloat16")`) the methods are tested; the scripts
-have no flag for it.
+data, for each number of stages. The paper does not say in which precision it trained;
+without `--dtype_policy` it is float32 here.
 """
 
 

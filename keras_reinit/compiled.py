@@ -1,5 +1,6 @@
 """The compiled model of a run, from its config; and models that many runs share."""
 
+import contextlib
 import dataclasses
 
 import keras
@@ -41,7 +42,8 @@ class Compiled:
         check_student(self.network, from_logits=True)
         self._recipes = find_recipes(self.network)
         self._draw(config)  # All methods begin at the same weights, so it comes first.
-        self.model = wrapped(config, self.network)
+        with dtype_policy(self.network.dtype_policy):
+            self.model = wrapped(config, self.network)
         self._penalty = _penalty(self.model)
         compile_for(config, splits, self.model)
         self.evaluate = evaluator(self.model)
@@ -62,7 +64,9 @@ class Compiled:
         optimizer = self.model.optimizer
         reset_optimizer(optimizer)
         if _anneals(config):
-            optimizer._learning_rate.initial_learning_rate.assign(config.learning_rate)
+            # In mixed_float16 Keras wraps the optimizer.
+            inner = getattr(optimizer, "inner_optimizer", optimizer)
+            inner._learning_rate.initial_learning_rate.assign(config.learning_rate)
         else:
             optimizer.learning_rate = config.learning_rate
         if self._penalty:
@@ -125,7 +129,19 @@ def network_for(config, splits):
     """Builds the reference network that a config names, for some data."""
     width = {} if config.width is None else {"width": config.width}
     shape = splits.train[0].shape[1:]
-    return models.MODELS[config.model](shape, splits.num_classes, **width)
+    with dtype_policy(config.dtype_policy):
+        return models.MODELS[config.model](shape, splits.num_classes, **width)
+
+
+@contextlib.contextmanager
+def dtype_policy(policy):
+    """Lets layers that are built inside have a dtype policy."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def wrapped(config, network):
@@ -175,9 +191,20 @@ def compile_for(config, splits, model):
         optimizer=optimizer(config, steps),
         loss=loss,
         metrics=["accuracy", cross_entropy("cross_entropy", from_logits=True)],
-        # The whole epoch in one call, where it is short: no Python between steps.
-        steps_per_execution=steps if steps <= 32 else 1,
+        steps_per_execution=_steps_per_execution(config, steps),
     )
+
+
+def _steps_per_execution(config, steps):
+    if config.steps_per_execution is None:
+        # The whole epoch in one call, where it is short: no Python between steps.
+        return steps if steps <= 32 else 1
+    if steps % config.steps_per_execution:  # Keras would train for more steps.
+        raise ValueError(
+            f"`steps_per_execution` must divide the {steps} steps of an epoch. "
+            f"Received: steps_per_execution={config.steps_per_execution}"
+        )
+    return config.steps_per_execution
 
 
 def optimizer(config, steps):

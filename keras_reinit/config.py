@@ -45,6 +45,7 @@ METHODS = (
 RUNNING_ON = ("rifle", "dash", "hare_tortoise", "redo")
 REGULARIZATIONS = ("none", "D", "C", "W", "DC", "DW", "CW", "DCW")
 WEIGHT_DECAYS = ("l2", "decoupled")
+DTYPE_POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 NOISES = {
     "symmetric": data.SymmetricNoise,
     "pair_flip": data.PairFlipNoise,
@@ -90,6 +91,11 @@ class Config:
         distillation_weight, temperature: Of Born-Again and `+distillation`.
         optimizer_state: `"fresh"`, `"reinitialized"` or `"keep"`, see `Reinitialize`;
             of no effect on methods that define it (`RUNNING_ON`).
+        dtype_policy: One of `DTYPE_POLICIES`, Keras' names; the mixed ones are for
+            GPUs and TPUs. Weights, their re-initialization and the loss stay float32.
+        steps_per_execution: Integer, steps of one call of the device, which must
+            divide those of an epoch; `None` for a whole epoch, if it is at most 32
+            steps, else 1.
         seed: Integer >= 0, of everything that is random. Runs that share it share
             split, noise, first weights, batches and augmentation: they are pairs.
     """
@@ -120,6 +126,8 @@ class Config:
     distillation_weight: float = 1.0
     temperature: float = 1.0
     optimizer_state: str = "fresh"
+    dtype_policy: str = "float32"
+    steps_per_execution: int | None = None
     seed: int = 0
 
     def __post_init__(self):
@@ -130,6 +138,7 @@ class Config:
             ("regularization", REGULARIZATIONS),
             ("weight_decay_mode", WEIGHT_DECAYS),
             ("noise", tuple(NOISES)),
+            ("dtype_policy", DTYPE_POLICIES),
         ):
             if getattr(self, name) not in known:
                 raise ValueError(
@@ -163,6 +172,7 @@ class Config:
                 0 < self.batch_size <= (self.train_size or self.batch_size),
                 f"in [1, train_size={self.train_size}]",
             ),
+            ("steps_per_execution", (self.steps_per_execution or 1) >= 1, ">= 1"),
             ("momentum", 0 <= self.momentum < 1, "in [0, 1)"),
             ("weight_decay", self.weight_decay >= 0, ">= 0"),
             ("distillation_weight", self.distillation_weight >= 0, ">= 0"),

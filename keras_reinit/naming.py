@@ -15,7 +15,10 @@ FIELDS = {
     "batch_size": "batches of {}",
     "momentum": "momentum {}",
     "epochs": "{} epochs",
+    "dtype_policy": "{}",
 }
+# Rows may be older than a field.
+MISSING = {"dtype_policy": "float32"}
 
 
 def setting_name(config):
@@ -91,7 +94,7 @@ def value_of(row, name):
     """A field of a row's config, or what the row itself tells."""
     if name == "train_examples":
         return row.get(name) or row["config"].get("train_size")
-    return row["config"].get(name)
+    return row["config"].get(name, MISSING.get(name))
 
 
 def by_setting(rows):

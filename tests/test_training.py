@@ -1,10 +1,11 @@
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 
 from keras_reinit import BornAgain, compiled, data, fresh_weights, models, training
-from keras_reinit.compiled import Compiled, num_steps, optimizer
+from keras_reinit.compiled import Compiled, CompiledModels, num_steps, optimizer
 from keras_reinit.config import AUGMENTATIONS, METHODS, NOISES, Config
 
 SHORT = {"train_size": 100, "epochs": 4, "stages": 2, "batch_size": 32, "width": 4}
@@ -107,6 +108,8 @@ def test_cosine_annealing_spans_one_stage():
         ({"weight_decay": -1.0}, "`weight_decay` must be >= 0"),
         ({"optimizer_state": "new"}, "`optimizer_state` must be one of"),
         ({"seed": -1}, "`seed` must be"),
+        ({"dtype_policy": "float8"}, "`dtype_policy` must be one of float32, mixed"),
+        ({"steps_per_execution": 0}, "`steps_per_execution` must be >= 1"),
     ],
 )
 def test_bad_configs(change, message):
@@ -121,6 +124,36 @@ def test_a_strategy_is_in_the_row():
     assert row["final"]["train_accuracy"] > 0
     with pytest.raises(ValueError, match="`strategy` must be one of.*Received"):
         training.run(config, strategy="everything")
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("method", ["standard", "layerwise+distillation"])
+def test_mixed_precision_is_of_the_layers_alone(policy, method):
+    config = Config(method=method, regularization="CW", dtype_policy=policy, **SHORT)
+    shared = CompiledModels()
+    rows = [training.run(config, models=shared) for _ in range(2)]
+    assert rows[0]["final"] == rows[1]["final"]
+    (kept,) = shared._kept.values()
+    assert kept.network.layers[1].compute_dtype == policy.removeprefix("mixed_")
+    assert {v.dtype for v in kept.network.trainable_variables} == {"float32"}
+    scaled = type(kept.model.optimizer).__name__ == "LossScaleOptimizer"
+    assert scaled == (policy == "mixed_float16")
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_steps_of_one_execution():
+    """More of them at once change neither their number nor the result."""
+    results = {}
+    for steps in (None, 1, 3):
+        config = Config(method="shrink_perturb", steps_per_execution=steps, **SHORT)
+        model = Compiled(config, training.load(config)).model
+        results[steps] = model.steps_per_execution, training.run(config)["final"]
+    assert [one for one, _ in results.values()] == [3, 1, 3]
+    final = results[None][1]
+    assert all(other == pytest.approx(final) for _, other in results.values())
+    config = Config(steps_per_execution=2, **SHORT)
+    with pytest.raises(ValueError, match="must divide the 3 steps of an epoch.*=2"):
+        training.run(config)
 
 
 @pytest.mark.parametrize("noise", sorted(NOISES.keys() - {"asymmetric"}))

@@ -1,0 +1,87 @@
+"""The paper's searches at full scale: a few steps of each, on fakes of their data."""
+
+import dataclasses
+
+import pytest
+import tensorflow_datasets as tfds
+from absl import flags
+
+from benchmarks import flags as shared
+from benchmarks import presets, study
+from keras_reinit import models, training
+from keras_reinit.compiled import Compiled
+from keras_reinit.data import Facts
+
+FULL_SCALE = [
+    name for name in presets.names() if not name.startswith(("digits", "fashion_mnist"))
+]
+
+
+def planned(name, monkeypatch):
+    """The study of a preset."""
+    values = flags.FlagValues()
+    with monkeypatch.context() as patch:
+        patch.setattr(flags, "FLAGS", values)
+        for kind in ("string", "integer", "float", "bool", "enum", "list", "alias"):
+            define = getattr(flags, f"DEFINE_{kind}")
+
+            def into_values(*args, define=define, **kwargs):
+                return define(*args, flag_values=values, **kwargs)
+
+            patch.setattr(flags, f"DEFINE_{kind}", into_values)
+        study.define_flags()
+        values(shared.expanded(["script", f"--preset={name}"]))
+        return study.from_flags()
+
+
+# One of each network that is not slow to compile.
+QUICK = ("cifar100/noise", "tiny_imagenet/table")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
+        for name in FULL_SCALE
+    ],
+)
+def test_a_few_steps_of_each_preset(name, monkeypatch):
+    """With its network, narrower, its batches, regularization and last method."""
+    config = list(planned(name, monkeypatch).cells())[-1][0]
+    short = dataclasses.replace(
+        config, width=16, train_size=2 * config.batch_size, validation_size=250,
+        epochs=2, stages=2, dtype_policy="mixed_bfloat16", steps_per_execution=2,
+    )  # fmt: skip
+    with tfds.testing.mock_data(num_examples=2500):
+        splits = training.load_clean(short)
+    few = tuple(part[:100] for part in splits.test)
+    splits = dataclasses.replace(splits, test=few)
+    row = training.run(short, strategy="mirrored", splits=splits)
+    assert row["status"] == "ok" and row["steps_per_epoch"] == 2
+    assert len(row["stages"]) == 2 and row["replicas"] == 1
+    assert row["config"]["dataset"] == config.dataset
+
+
+@pytest.mark.parametrize("name", FULL_SCALE)
+def test_protocol_of_the_paper(name, monkeypatch):
+    plan = planned(name, monkeypatch)
+    configs = [grid[0] for grid in plan.cells()]
+    facts = Facts.of(configs[0].dataset)
+    steps = facts.train // configs[0].batch_size
+    tiny = name.startswith("tiny_imagenet")
+    assert (facts.train, facts.validation, steps) == (
+        (90_000, 10_000, 900) if tiny else (45_000, 5_000, 360)
+    )
+    assert {c.epochs for c in configs} == {500 if tiny else 200}
+    assert {(c.momentum, c.weight_decay_mode) for c in configs} == {(0.9, "l2")}
+    assert {c.distillation_weight for c in configs} == {2 if tiny else 1}
+
+
+@pytest.mark.parametrize("name", ["cifar100/table", "cifar10/mobilenet"])
+def test_weight_decay_is_of_all_weights(name, monkeypatch):
+    """So the norm that it holds down is that of the paper's figure."""
+    config = list(planned(name, monkeypatch).cells())[-1][0]
+    config = dataclasses.replace(config, width=16, weight_decay=5e-4)
+    model = Compiled(config, Facts.of(config.dataset).stand_in(config.batch_size)).model
+    assert all(variable.regularizer for variable in model.trainable_variables)
+    assert config.model in models.MODELS and len(model.trainable_variables) > 50
