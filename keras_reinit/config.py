@@ -165,6 +165,7 @@ class Config:
         )
 
     def _check_numbers(self):
+        steps = self.steps_per_execution
         for name, fits, limit in (
             ("learning_rate", self.learning_rate > 0, "> 0"),
             (
@@ -172,7 +173,7 @@ class Config:
                 0 < self.batch_size <= (self.train_size or self.batch_size),
                 f"in [1, train_size={self.train_size}]",
             ),
-            ("steps_per_execution", (self.steps_per_execution or 1) >= 1, ">= 1"),
+            ("steps_per_execution", steps is None or steps >= 1, ">= 1"),
             ("momentum", 0 <= self.momentum < 1, "in [0, 1)"),
             ("weight_decay", self.weight_decay >= 0, ">= 0"),
             ("distillation_weight", self.distillation_weight >= 0, ">= 0"),
