@@ -9,6 +9,9 @@ committed rows of the presets; where there are none, the cell says so.
 import pathlib
 
 from benchmarks import pages, presets
+from keras_reinit import models
+from keras_reinit.data import Facts
+from keras_reinit.memory import training_memory
 from keras_reinit.results import markdown_table
 from keras_reinit.verdict import cells
 
@@ -60,7 +63,7 @@ HEAD = """# The paper's full scale
 Test accuracies in percent: the paper's (Zaidi et al. 2022, arXiv 2206.10011, Tables 1
 to 3, Figures 5 and 7) and, behind the slash, ours. **None of ours was run**: CIFAR and
 Tiny ImageNet need a download, and each table a GPU for months ([what it would
-cost](../README.md#what-will-it-cost)). Tests train narrower networks for a few steps of
+cost](search.md#what-will-it-cost)). Tests train narrower networks for a few steps of
 each on fakes of tensorflow-datasets. One command on a machine with GPUs (a TPU:
 `--strategy=tpu`):
 
@@ -78,9 +81,34 @@ without `--dtype_policy` it is float32 here.
 """
 
 
+MEMORY = """## Memory
+
+What a training step needs at least, on paper, in float32: weights with gradients,
+momentum and teacher, and the outputs of all layers for a batch. Mixed precision halves
+the outputs.
+"""
+
+
 def page():
     """The whole page, as Markdown."""
-    return "\n".join([HEAD, *(_section(*one) for one in PAPER.items())])
+    return "\n".join([HEAD, _memory(), *(_section(*one) for one in PAPER.items())])
+
+
+def _memory():
+    """What training steps need: one line for each network and data set."""
+    lines = []
+    for name in ("cifar100/table", "cifar100/mobilenet", "tiny_imagenet/table"):
+        given = presets.flags(name)
+        facts, batch = Facts.of(given["dataset"][0]), int(given["batch_size"][0])
+        model = given["model"][0]
+        network = models.MODELS[model](facts.shape, facts.num_classes)
+        found = training_memory(network, batch, taught=True)
+        sizes = [f"{found[part] / 1e9:.2f} GB" for part in ("weights", "outputs")]
+        lines.append(
+            (model, facts.name, f"{network.count_params():,}", str(batch), *sizes)
+        )
+    header = ("Network", "Data", "Parameters", "Batch", "Weights", "Outputs")
+    return f"{MEMORY}\n{markdown_table(header, lines)}\n"
 
 
 def _section(name, settings):

@@ -8,31 +8,54 @@ needs no other file. Rows of data in chunks, or of memorization, have a report o
 own: a table and a figure.
 """
 
+import importlib
 import pathlib
 
 from absl import app
 
 from keras_reinit import commands, results, study
 
+# The module that reports on rows of a kind, see `keras_reinit.commands.kind`.
+MODULES = {
+    "training": "report",
+    "online": "online_report",
+    "memorization": "memorization_report",
+}
+
+
+def module(rows):
+    """The module that reports on some rows."""
+    # Drawing is not needed to train, so it is imported late.
+    return importlib.import_module(f"keras_reinit.{MODULES[_kind(rows)]}")
+
+
+def write(rows, every, folder):
+    """Writes the report of some rows into a folder; returns the paths.
+
+    Args:
+        rows: Those that are compared.
+        every: Also those that hyperparameters were chosen on.
+        folder: Path.
+    """
+    more = (every,) if _kind(rows) == "training" else ()
+    return module(rows).write(rows, folder, *more)
+
+
+def _kind(rows):
+    """What the runs were; one that failed does not tell."""
+    return commands.kind(next(iter(results.finished(rows)), rows[0]))
+
 
 def main(argv):
     """Writes the report of each folder beside its rows."""
     if not argv[1:]:
         raise app.UsageError("name at least one folder with a rows.jsonl")
-    from keras_reinit import memorization_report, online_report, report
-
-    others = {"online": online_report, "memorization": memorization_report}
     for folder in map(pathlib.Path, argv[1:]):
         rows = results.read_rows(folder / "rows.jsonl")
         rows = [row for row in rows if "status" in row and row["config"]]
         if not rows:
             raise app.UsageError(f"{folder / 'rows.jsonl'} has no row of a training")
-        kind, compared = commands.kind(rows[0]), study.compared(rows)
-        if kind in others:
-            paths = others[kind].write(compared, folder)
-        else:
-            paths = report.write(compared, folder, rows)
-        print("\n".join(map(str, paths)))
+        print("\n".join(map(str, write(study.compared(rows), rows, folder))))
 
 
 if __name__ == "__main__":

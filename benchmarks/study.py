@@ -12,7 +12,6 @@ each. `--methods=all` takes the whole family. `--preset=digits/noise` takes the 
 
 import concurrent.futures
 import functools
-import importlib
 import itertools
 import signal
 import typing
@@ -20,6 +19,7 @@ import typing
 from absl import app, flags
 
 from benchmarks import flags as shared
+from benchmarks import report
 from keras_reinit import memorization, online, pool, results, study, training
 from keras_reinit.config import METHODS, Config
 
@@ -108,35 +108,31 @@ def _combined(values):
 
 
 class Kind(typing.NamedTuple):
-    """What a run is, which methods it knows, and the report of its rows."""
+    """What a run is, and which methods it knows."""
 
     run: typing.Callable
     methods: tuple
-    report: str
 
 
 KINDS = {
-    "training": Kind(pool.train, METHODS, "report"),
-    "online": Kind(online.run, online.METHODS, "online_report"),
-    "memorization": Kind(memorization.run, METHODS, "memorization_report"),
+    "training": Kind(pool.train, METHODS),
+    "online": Kind(online.run, online.METHODS),
+    "memorization": Kind(memorization.run, METHODS),
 }
 
 
 def main(argv):
     """Runs what is missing, then writes and prints the report."""
-    kind = KINDS[flags.FLAGS.kind]
-    rows, folder = _trained(argv, kind)
-    # Drawing is not needed to train.
-    report = importlib.import_module(f"keras_reinit.{kind.report}")
-    print("\n" + report.markdown(rows) + "\n")
-    for path in report.write(rows, folder):
+    rows, every, folder = _trained(argv, KINDS[flags.FLAGS.kind])
+    print("\n" + report.module(rows).markdown(rows) + "\n")
+    for path in report.write(rows, every, folder):
         print(path)
     if not any(row["status"] == "ok" for row in rows):
         raise SystemExit("No run has finished; the rows say why.")
 
 
 def _trained(argv, kind):
-    """The rows that are compared, and the folder for their report."""
+    """The rows that are compared, all of the study, and the folder for its report."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
     # Ended from outside as by Ctrl-C: with the runs in flight, and rows kept.
@@ -172,7 +168,9 @@ def _trained(argv, kind):
             "Finished runs are kept. The same command goes on; --processes sets how "
             "many run at once."
         ) from error
-    return rows, folder
+    configs = [*planned.search_configs(), *planned.final_configs(rows)]
+    every = study.select(configs, results.read_rows(folder / "rows.jsonl"))
+    return rows, every, folder
 
 
 def _run(kind):

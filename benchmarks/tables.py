@@ -1,6 +1,6 @@
-"""The README's tables, each made from the rows of one benchmark."""
+"""The tables of the README and of docs/, each made from the rows of one benchmark."""
 
-from benchmarks import dry_run
+from benchmarks import dry_run, methods_table
 from keras_reinit import (
     memorization_report,
     online_report,
@@ -94,7 +94,7 @@ def diagnostics_table(rows):
     )
 
 
-def family_table(rows):
+def effects_table(rows):
     """Each method in each setting, by its difference to standard training."""
     return markdown_table(*verdict.matrix(verdict.cells(study.compared(rows))))
 
@@ -155,7 +155,8 @@ def sensitivity_table(rows):
 
 
 TABLES = {
-    "family": family_table,
+    "effects": effects_table,
+    "methods": methods_table.methods_table,
     "online": online_table,
     "memorization": memorization_table,
     "diagnostics": diagnostics_table,

@@ -46,12 +46,11 @@ class Effect:
         return self.row["steps_per_epoch"] * config["epochs"] // config["stages"]
 
 
-def effects(rows, when="final", without=()):
+def effects(rows, without=()):
     """Returns a list of `Effect`, in the order of the rows; standard has none.
 
     Args:
         rows: Rows that are compared, of `study.compared`.
-        when: `"final"`, after the last epoch, or `"best"`, with early stopping.
         without: See `names`.
 
     Example:
@@ -69,14 +68,14 @@ def effects(rows, when="final", without=()):
     for row, name, plain in zip(rows, names(rows), names(rows, without), strict=True):
         groups[name, plain].append(row)
     standard = {
-        setting: _accuracies(some, when)
+        setting: _accuracies(some)
         for ((setting, method), _), some in groups.items()
         if method == "standard"
     }
     found = []
     for ((setting, method), plain), some in groups.items():
         if method != "standard":
-            ours, theirs = _accuracies(some, when), standard.get(setting, {})
+            ours, theirs = _accuracies(some), standard.get(setting, {})
             by_seed = {s: ours[s] - theirs[s] for s in ours.keys() & theirs.keys()}
             found.append(Effect(*plain, by_seed, some[0], _lowest_fit(some)))
     return found
@@ -120,8 +119,8 @@ def _has(row, name):
     return name != "stages" or row["config"]["method"] != "standard"
 
 
-def _accuracies(rows, when):
-    return {row["config"]["seed"]: row[when]["test_accuracy"] for row in rows}
+def _accuracies(rows):
+    return {row["config"]["seed"]: row["final"]["test_accuracy"] for row in rows}
 
 
 def _lowest_fit(rows):

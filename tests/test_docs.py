@@ -1,4 +1,4 @@
-"""Every example in a docstring and in the README runs."""
+"""Every example in a docstring and on a page runs; tables are those of the rows."""
 
 import doctest
 import importlib
@@ -13,6 +13,7 @@ import pytest
 import test_contract
 
 import keras_reinit
+from benchmarks import update_docs
 
 ROOT = pathlib.Path(__file__).parent.parent
 MODULES = ["keras_reinit"] + [
@@ -39,26 +40,65 @@ def test_public_callables_have_an_example():
     assert without == ["Block", "BlockNormalization", "Reinitialize"]
 
 
-def test_readme_examples(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    lines = [line for line in blocks[0].splitlines() if line]
-    assert len(lines) <= 12
-    names, chunks, taught, searched, noisy = {}, {}, {}, {}, {}
-    places = (names, chunks, taught, searched, noisy)
-    for block, here in zip(blocks, places, strict=True):
-        exec(compile(block, "README.md", "exec"), here)
-    student = keras.models.load_model(tmp_path / "student.keras")
-    assert type(student) is keras.Sequential and int(taught["model"].generation) == 3
-    assert bool(taught["model"].cache._is_filled.numpy())
-    assert searched["tuner"].oracle.get_best_trials()[0].score > 0.8
-    assert chunks["history"].history["accuracy"][-1] > 0.9
-    assert "begin_effective_rank" in chunks["history"].history
-    assert "flipped_accuracy" in noisy["model"].history.history
+def executed(page):
+    """The names that each Python example of a page leaves."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    found = []
+    for block in re.findall(r"```python\n(.*?)```", text, re.S):
+        found.append({"__lines__": [line for line in block.splitlines() if line]})
+        exec(compile(block, page, "exec"), found[-1])
+    return found
+
+
+def test_example_of_the_readme():
+    (names,) = executed("README.md")
+    assert len(names["__lines__"]) <= 12
     history = names["model"].history
     assert history.history["stage"] == [0] * 10 + [1] * 10
     accuracy = names["model"].evaluate(names["images"], names["digits"].train[1])[1]
     assert accuracy > 0.9
+
+
+def test_examples_of_the_guide(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    chunks, taught = executed("docs/guide.md")
+    assert chunks["history"].history["accuracy"][-1] > 0.9
+    assert "begin_effective_rank" in chunks["history"].history
+    student = keras.models.load_model(tmp_path / "student.keras")
+    assert type(student) is keras.Sequential and int(taught["model"].generation) == 3
+    assert bool(taught["model"].cache._is_filled.numpy())
+
+
+def test_examples_of_searches_and_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (searched,) = executed("docs/search.md")
+    assert searched["tuner"].oracle.get_best_trials()[0].score > 0.8
+    (noisy,) = executed("docs/data.md")
+    assert "flipped_accuracy" in noisy["model"].history.history
+
+
+def test_links_lead_somewhere():
+    pages = [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *(ROOT / "docs").glob("*.md"),
+    ]
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+            path, _, anchor = target.partition("#")
+            if target.startswith("http"):
+                continue
+            found = page.parent / path if path else page
+            assert found.exists(), (page.name, target)
+            if anchor:
+                headings = re.findall(r"^#+ (.*)", found.read_text(), re.M)
+                assert anchor in map(anchor_of, headings), (page.name, target)
+
+
+def anchor_of(heading):
+    """As GitHub names it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def test_the_method_of_contributing_keeps_the_contract(toy, toy_model):
@@ -80,11 +120,10 @@ def test_the_method_of_contributing_keeps_the_contract(toy, toy_model):
         names["FreshNoise"](keras_reinit.Stages(4, 2), scale=-1)
 
 
-def test_readme_tables_are_those_of_the_rows():
-    from benchmarks import update_readme
-
-    text = (ROOT / "README.md").read_text()
-    assert update_readme.updated(text) == text
+@pytest.mark.parametrize("page", update_docs.PAGES)
+def test_tables_are_those_of_the_rows(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert update_docs.updated(text) == text
 
 
 @pytest.mark.parametrize("name", ["api_page", "findings", "full_scale"])

@@ -1,13 +1,15 @@
 """What a search would cost: counted from the network, timed in a short training."""
 
 import dataclasses
+import math
 
 import keras
 import pytest
 
-from keras_reinit import data, flops, training
+from keras_reinit import data, flops, models, training
 from keras_reinit.config import Config
 from keras_reinit.data import Facts
+from keras_reinit.memory import training_memory
 from keras_reinit.tuning import GridSearch, HyperModel, estimate
 
 SMALL = Config(model="mlp", width=8, batch_size=100, epochs=10, stages=5)
@@ -31,6 +33,17 @@ def test_operations_of_a_layer(layers, forward, both):
     network = keras.Sequential([keras.Input((3,)), *layers])
     assert flops.forward(network) == forward
     assert flops.forward_and_backward(network) == both
+
+
+def test_memory_is_that_of_weights_and_outputs():
+    network = models.mlp((8, 8, 1), 10, width=8)
+    weights = (64 + 8 + 8) * 8 + 3 * 4 * 8 + 8 * 10 + 10
+    found = training_memory(network, batch_size=5)
+    assert network.count_params() == weights and found["weights"] == 12 * weights
+    taught = training_memory(network, batch_size=5, taught=True)
+    assert taught == {**found, "weights": 16 * weights}
+    outputs = [layer.output.shape[1:] for layer in network.layers[1:]]
+    assert found["outputs"] == 4 * 5 * sum(map(math.prod, outputs)) > 4 * 5 * 90
 
 
 def test_sizes_are_those_of_the_data():

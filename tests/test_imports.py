@@ -15,7 +15,7 @@ PACKAGE = ROOT / "keras_reinit"
 FLOORS = (
     ("arguments", "provenance", "sandbox", "checks", "block_normalization",
      "per_variable_steps", "layer_graph", "results", "distillation_loss",
-     "seeding", "student", "teacher_cache", "evaluation", "flops",
+     "seeding", "student", "teacher_cache", "evaluation", "flops", "memory",
      "layer_kinds", "gradients", "plasticity", "naming"),
     ("random_numbers", "schedules", "weight_decay", "forward"),
     ("drawing",),

@@ -124,8 +124,8 @@ def test_a_killed_study_loses_only_what_was_in_flight(tmp_path):
     command = [
         sys.executable, "-m", "benchmarks.study", "--train_size=60", "--epochs=2",
         "--stages=2", "--width=2", "--seeds=2", "--tuning_seeds=1", "--processes=1",
-        "--method=standard", "--regularization=none", "--batch_size=30",
-        f"--output={tmp_path}",
+        "--method=standard", "--regularization=W", "--learning_rate=0.01,0.1",
+        "--batch_size=30", f"--output={tmp_path}",
     ]  # fmt: skip
     path = tmp_path / "rows.jsonl"
     process = subprocess.Popen(command, start_new_session=True)
@@ -143,8 +143,10 @@ def test_a_killed_study_loses_only_what_was_in_flight(tmp_path):
     rows = read_rows(path)
     assert rows[: len(before)] == before
     keys = [study.key_of(row["config"]) for row in rows]
-    assert len(keys) == len(set(keys)) == 3 + 1
+    assert len(keys) == len(set(keys)) == 4 + 1
     assert "report.md" in done.stdout and "report.html" in done.stdout
+    text = (tmp_path / "report.md").read_text()
+    assert "## Sensitivity to learning rate and weight decay" in text
 
 
 def test_bad_studies():

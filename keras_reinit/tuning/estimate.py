@@ -13,6 +13,7 @@ from keras_reinit import training
 from keras_reinit.compiled import Compiled, graph
 from keras_reinit.data import Facts
 from keras_reinit.flops import forward, forward_and_backward
+from keras_reinit.memory import training_memory
 
 # A short training: two stages, of which the second is taught by the first. It has few
 # steps an epoch; where they take little time, more of them, in more epochs.
@@ -118,6 +119,7 @@ class _Kind:
     facts: Facts
     forward: float
     both: float
+    memory: int
     epoch: float
     stage_end: float
     fixed: float
@@ -144,7 +146,9 @@ class _Kind:
         timed["tracing"] += building
         return cls(
             _kind(config), f"{config.dataset}, {config.model}, {config.method}", facts,
-            forward(network), forward_and_backward(network), **timed,
+            forward(network), forward_and_backward(network),
+            sum(training_memory(network, config.batch_size, config.distills).values()),
+            **timed,
         )  # fmt: skip
 
     def cost(self, config):
@@ -177,6 +181,7 @@ class _Kind:
             "seconds_per_epoch": round(self.epoch, 4),
             "forward_flops_per_example": self.forward,
             "training_flops_per_example": self.both,
+            "bytes_of_a_step": self.memory,
         }
 
 

@@ -1,14 +1,14 @@
-"""Writes the README's tables and figures anew from the committed rows.
+"""Writes the tables and figures of README and docs/ anew from the committed rows.
 
-    python -m benchmarks.update_readme
+    python -m benchmarks.update_docs
 
-Takes seconds. A table stands between `<!-- rows: NAME -->` and `<!-- end -->`, where
-NAME is a preset, or a folder with the rows.jsonl of one study; with `event`, `input`,
-`distillation`, `diagnostics` or `search` in place of `rows` (and after `end`, too), the
-rows are those of that part of `benchmarks.speed`, of which the last (for each number of
-cores) counts; with `family`, those of a study of many methods, `online` of data in
-chunks, `memorization` of what is memorized, `sensitivity` of a search; with `plan`,
-NAME/plan.jsonl those of dry runs.
+Takes seconds. A table stands between `<!-- KIND: NAME -->` and `<!-- end KIND -->`;
+NAME is a preset, or a folder with rows. Kinds are those of `tables.TABLES`: `effects`
+(a study as methods by settings), `methods` (all there are, with their effects),
+`online` (data in chunks), `memorization`, `sensitivity`, `plan` (dry runs), and the
+parts of `benchmarks.speed`, of which the last row (for each number of cores) counts.
+The verdict of a study stands between `<!-- rows: NAME -->` and `<!-- end -->`. Pages
+that a script writes as a whole are not among these: see `benchmarks.pages`.
 """
 
 import pathlib
@@ -28,12 +28,16 @@ from keras_reinit import (
 
 REPORTS = {"online": online_report, "memorization": memorization_report}
 ROOT = pathlib.Path(__file__).parent.parent
+PAGES = (
+    "README.md",
+    *(f"docs/{name}.md" for name in ("results", "guide", "search", "data")),
+)
 MARKED = re.compile(r"(<!-- rows: (\S+) -->\n).*?(<!-- end -->)", re.S)
 OTHER = re.compile(r"(<!-- (\w+): (\S+) -->\n).*?(<!-- end \2 -->)", re.S)
 
 
 def updated(text):
-    """The README's text with each marked table made from its rows."""
+    """A page's text with each marked table made from its rows."""
 
     def table(match):
         return f"{match[1]}\n{report.markdown(compared(match[2]))}\n\n{match[3]}"
@@ -62,9 +66,14 @@ def folder_of(name):
 
 
 def main(argv):
-    """Rewrites README.md and the figures beside the rows."""
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
+    """Rewrites the tables of all pages, and the figures beside their rows."""
+    for page in PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        _draw(text)
+        (ROOT / page).write_text(updated(text), encoding="utf-8")
+
+
+def _draw(text):
     for _, name, _ in MARKED.findall(text):
         figure = report.figure_png(compared(name))
         (folder_of(name) / "verdict.png").write_bytes(figure)
@@ -74,7 +83,6 @@ def main(argv):
             sensitivity.write(rows, ROOT / folder)
         elif kind in REPORTS:
             REPORTS[kind].write(compared(folder), ROOT / folder)
-    readme.write_text(updated(text), encoding="utf-8")
 
 
 if __name__ == "__main__":
