@@ -196,15 +196,8 @@ def compile_for(config, splits, model):
 
 
 def _steps_per_execution(config, steps):
-    if config.steps_per_execution is None:
-        # The whole epoch in one call, where it is short: no Python between steps.
-        return steps if steps <= 32 else 1
-    if steps % config.steps_per_execution:  # Keras would train for more steps.
-        raise ValueError(
-            f"`steps_per_execution` must divide the {steps} steps of an epoch. "
-            f"Received: steps_per_execution={config.steps_per_execution}"
-        )
-    return config.steps_per_execution
+    # The whole epoch in one call, where it is short: no Python between steps.
+    return config.steps_per_execution or (steps if steps <= 32 else 1)
 
 
 def optimizer(config, steps):

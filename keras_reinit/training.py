@@ -146,6 +146,12 @@ def prepared(config, splits):
             f"`batch_size` must be in [1, n={len(splits.train[1])}], the number of "
             f"training examples. Received: batch_size={config.batch_size}"
         )
+    steps = num_steps(config, splits)
+    if steps % (config.steps_per_execution or 1):  # Keras would train for more.
+        raise ValueError(
+            f"`steps_per_execution` must divide the {steps} steps of an epoch. "
+            f"Received: steps_per_execution={config.steps_per_execution}"
+        )
     noise = config.label_noise_value()
     if noise is None:
         return splits

@@ -92,7 +92,9 @@ def test_an_estimate_is_the_sum_of_its_trials():
 
 
 def test_what_is_missing_of_a_search_can_be_estimated_without_its_data(tmp_path):
-    base = dataclasses.replace(SMALL, dataset="cifar10", batch_size=125)
+    base = dataclasses.replace(
+        SMALL, dataset="cifar10", batch_size=125, steps_per_execution=90
+    )
     hypermodel = HyperModel(
         lambda hp: {"learning_rate": hp.Choice("learning_rate", [0.1, 0.2])}, base
     )

@@ -190,6 +190,7 @@ def _timed(config, facts, steps, epochs):
     short = dataclasses.replace(
         config, epochs=epochs, stages=STAGES, full_budget=False, num_blocks=None,
         train_size=None, validation_size=None, label_noise=0.0,
+        steps_per_execution=None,
     )  # fmt: skip
     whole = facts.train // config.batch_size
     steps = min(steps, whole)
