@@ -59,7 +59,7 @@ def verdict_figure(cells, curves, stages):
         axes[0, column].set_title(setting)
         _curves(axes[1, column], _of_setting(curves, setting), stages)
     axes[1, 0].set_ylabel("validation accuracy")
-    axes[1, 0].legend(fontsize=8, loc="lower right", framealpha=0.8)
+    _legend_below(figure, axes[1, 0])
     return figure
 
 
@@ -81,7 +81,7 @@ def curve_figure(curves, stages, label):
     figure, axes = _panels(1, 1, (4.4, 3.2))
     _curves(axes[0, 0], curves, stages)
     axes[0, 0].set_ylabel(label)
-    axes[0, 0].legend(fontsize=8)
+    _legend_below(figure, axes[0, 0])
     return figure
 
 
@@ -120,6 +120,13 @@ def effect_figure(lines, label):
     return figure
 
 
+def _legend_below(figure, axis):
+    """One legend for all panels, where it hides no curve."""
+    columns = max(1, int(figure.get_figwidth() // 2.1))
+    known = axis.get_legend_handles_labels()
+    figure.legend(*known, loc="outside lower center", ncols=columns, fontsize=8)
+
+
 def _of_setting(curves, setting):
     return {method: one for (where, method), one in curves.items() if where == setting}
 
@@ -139,13 +146,7 @@ def sensitivity_figure(found):
     """
     settings = list(dict.fromkeys(one.setting for one in found))
     methods = list(dict.fromkeys(one.method for one in found))
-    figure, axes = plt.subplots(
-        len(settings),
-        len(methods),
-        figsize=(3.0 * len(methods) + 0.8, 2.9 * len(settings) + 0.3),
-        squeeze=False,
-        layout="constrained",
-    )
+    figure, axes = _panels(len(settings), len(methods), (3.2, 3.0))
     for axis in axes.flat:
         axis.axis("off")
     every = np.concatenate([one.accuracy.ravel() for one in found])

@@ -86,25 +86,39 @@ def _signed(difference):
 
 
 def notes(found):
+    """What to keep in mind of some cells, a list of sentences."""
     told = []
     if not any(cell.method == "standard" for cell in found):
         told.append("There is no standard training to compare with.")
-    for cell in found:
-        name = f"{cell.setting}, {cell.method}"
-        if cell.refits is False:
-            told.append(
-                f"{name}: the stages do not re-fit the training labels to {REFIT:.0%} "
-                f"of what standard training reaches ({min(cell.stage_fits[1:]):.3f} at "
-                "the lowest stage end). Part of the difference may come from "
-                "fitting less; longer stages would tell."
-            )
+    for setting in dict.fromkeys(cell.setting for cell in found):
+        told += _notes([cell for cell in found if cell.setting == setting])
+    return told
+
+
+def _notes(cells):
+    """Of the cells of one setting."""
+    told, setting = [], cells[0].setting
+    for cell in cells:
         if cell.method == "standard" and min(cell.stage_fits[-1:], default=1) < REFIT:
             told.append(
-                f"{name}: standard training itself fits only {cell.stage_fits[-1]:.3f} "
-                "of the training labels by the last epoch."
+                f"{setting}: standard training itself fits only "
+                f"{cell.stage_fits[-1]:.3f} of the training labels by the last epoch."
             )
-        if cell.failures:
-            told.append(
-                f"{name}: {len(cell.failures)} failed run(s): {cell.failures[-1]}"
-            )
-    return told
+    short = [
+        f"{cell.method} ({min(cell.stage_fits[1:]):.3f})"
+        for cell in cells
+        if cell.refits is False
+    ]
+    if short:
+        told.append(
+            f"{setting}: stages do not re-fit the training labels to {REFIT:.0%} of "
+            f"what standard training reaches with {', '.join(short)}, in brackets the "
+            "lowest stage end. Part of the difference may come from fitting less; "
+            "longer stages would tell."
+        )
+    return told + [
+        f"{setting}, {cell.method}: {len(cell.failures)} failed run(s): "
+        f"{cell.failures[-1]}"
+        for cell in cells
+        if cell.failures
+    ]

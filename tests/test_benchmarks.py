@@ -27,28 +27,6 @@ def script(name, *arguments):
     )
 
 
-@pytest.fixture
-def parsed(monkeypatch):
-    """Parses flags of a script into flag values of their own."""
-
-    def parse(define, *arguments):
-        values = flags.FlagValues()
-        for name in ("DEFINE_string", "DEFINE_integer", "DEFINE_float", "DEFINE_bool",
-                     "DEFINE_enum", "DEFINE_list", "DEFINE_alias"):  # fmt: skip
-            plain = getattr(flags, name)
-            monkeypatch.setattr(
-                flags,
-                name,
-                lambda *a, plain=plain, **kw: plain(*a, flag_values=values, **kw),
-            )
-        monkeypatch.setattr(flags, "FLAGS", values)
-        define()
-        values(["script", *arguments])
-        return values
-
-    return parse
-
-
 def test_flags_without_arguments_are_the_defaults(parsed):
     parsed(lambda: shared.define("out"))
     assert shared.config() == Config()

@@ -4,7 +4,6 @@ import dataclasses
 
 import pytest
 import tensorflow_datasets as tfds
-from absl import flags
 
 from benchmarks import flags as shared
 from benchmarks import presets, study
@@ -17,21 +16,15 @@ FULL_SCALE = [
 ]
 
 
-def planned(name, monkeypatch):
+@pytest.fixture
+def planned(parsed):
     """The study of a preset."""
-    values = flags.FlagValues()
-    with monkeypatch.context() as patch:
-        patch.setattr(flags, "FLAGS", values)
-        for kind in ("string", "integer", "float", "bool", "enum", "list", "alias"):
-            define = getattr(flags, f"DEFINE_{kind}")
 
-            def into_values(*args, define=define, **kwargs):
-                return define(*args, flag_values=values, **kwargs)
-
-            patch.setattr(flags, f"DEFINE_{kind}", into_values)
-        study.define_flags()
-        values(shared.expanded(["script", f"--preset={name}"]))
+    def plan(name):
+        parsed(study.define_flags, *shared.expanded(["", f"--preset={name}"])[1:])
         return study.from_flags()
+
+    return plan
 
 
 # One of each network that is not slow to compile.
@@ -45,9 +38,9 @@ QUICK = ("cifar100/noise", "tiny_imagenet/table")
         for name in FULL_SCALE
     ],
 )
-def test_a_few_steps_of_each_preset(name, monkeypatch):
+def test_a_few_steps_of_each_preset(name, planned):
     """With its network, narrower, its batches, regularization and last method."""
-    config = list(planned(name, monkeypatch).cells())[-1][0]
+    config = list(planned(name).cells())[-1][0]
     short = dataclasses.replace(
         config, width=16, train_size=2 * config.batch_size, validation_size=250,
         epochs=2, stages=2, dtype_policy="mixed_bfloat16", steps_per_execution=2,
@@ -63,8 +56,8 @@ def test_a_few_steps_of_each_preset(name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", FULL_SCALE)
-def test_protocol_of_the_paper(name, monkeypatch):
-    plan = planned(name, monkeypatch)
+def test_protocol_of_the_paper(name, planned):
+    plan = planned(name)
     configs = [grid[0] for grid in plan.cells()]
     facts = Facts.of(configs[0].dataset)
     steps = facts.train // configs[0].batch_size
@@ -78,9 +71,9 @@ def test_protocol_of_the_paper(name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["cifar100/table", "cifar10/mobilenet"])
-def test_weight_decay_is_of_all_weights(name, monkeypatch):
+def test_weight_decay_is_of_all_weights(name, planned):
     """So the norm that it holds down is that of the paper's figure."""
-    config = list(planned(name, monkeypatch).cells())[-1][0]
+    config = list(planned(name).cells())[-1][0]
     config = dataclasses.replace(config, width=16, weight_decay=5e-4)
     model = Compiled(config, Facts.of(config.dataset).stand_in(config.batch_size)).model
     assert all(variable.regularizer for variable in model.trainable_variables)
