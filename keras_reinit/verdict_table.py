@@ -42,9 +42,9 @@ def markdown(rows):
 
 def title(rows):
     def values_of(name):
-        values = sorted(
-            {value_of(row, name) for row in finished(rows) or rows}, key=str
-        )
+        found = {value_of(row, name) for row in finished(rows) or rows}
+        # Numbers by size; a field may also be None.
+        values = sorted(found, key=lambda one: (isinstance(one, str), one or 0))
         return " / ".join(str(value) for value in values)
 
     row = next((row for row in rows if row["status"] == "ok"), rows[0])
