@@ -141,5 +141,4 @@ def methods_table(rows):
 def _effect(cell):
     if cell.difference is None:
         return "failed" if cell.accuracy is None else ""
-    strong = "" if cell.word == "no clear effect" else "**"
-    return f"{strong}{cell.difference.mean:+.3f}{strong}"
+    return verdict.emphasized(cell, f"{cell.difference.mean:+.3f}")

@@ -155,7 +155,7 @@ def run_study(study, path, **runs):
 def select(configs, rows):
     """The last row of each config that has one, in the order of the configs."""
     latest = {key_of(row["config"]): row for row in rows}
-    keys = [key_of(config) for config in configs]
+    keys = dict.fromkeys(key_of(config) for config in configs)
     return [latest[key] for key in keys if key in latest]
 
 

@@ -92,8 +92,13 @@ def _short(places, method, setting):
         return "failed"
     if cell.difference is None:
         return str(cell.accuracy)
+    return emphasized(cell, cell.difference.signed())
+
+
+def emphasized(cell, text):
+    """The text of a cell's difference, bold in Markdown where the effect is clear."""
     strong = "" if cell.word == "no clear effect" else "**"
-    return f"{strong}{cell.difference.signed()}{strong}"
+    return f"{strong}{text}{strong}"
 
 
 def _cell(setting, method, methods):

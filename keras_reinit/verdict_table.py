@@ -61,10 +61,6 @@ def title(rows):
     )
 
 
-def _number_or_name(value):
-    return (value, "") if isinstance(value, int) else (0, str(value))
-
-
 def line(cell):
     return (
         cell.setting,

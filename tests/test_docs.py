@@ -40,19 +40,24 @@ def test_public_callables_have_an_example():
     assert without == ["Block", "BlockNormalization", "Reinitialize"]
 
 
+def examples(page):
+    """The Python examples of a page."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(r"```python\n(.*?)```", text, re.S)
+
+
 def executed(page):
     """The names that each Python example of a page leaves."""
-    text = (ROOT / page).read_text(encoding="utf-8")
     found = []
-    for block in re.findall(r"```python\n(.*?)```", text, re.S):
-        found.append({"__lines__": [line for line in block.splitlines() if line]})
+    for block in examples(page):
+        found.append({})
         exec(compile(block, page, "exec"), found[-1])
     return found
 
 
 def test_example_of_the_readme():
-    (names,) = executed("README.md")
-    assert len(names["__lines__"]) <= 12
+    (block,), (names,) = examples("README.md"), executed("README.md")
+    assert len([line for line in block.splitlines() if line]) <= 12
     history = names["model"].history
     assert history.history["stage"] == [0] * 10 + [1] * 10
     accuracy = names["model"].evaluate(names["images"], names["digits"].train[1])[1]
@@ -92,7 +97,8 @@ def test_links_lead_somewhere():
             found = page.parent / path if path else page
             assert found.exists(), (page.name, target)
             if anchor:
-                headings = re.findall(r"^#+ (.*)", found.read_text(), re.M)
+                prose = re.sub(r"^```.*?^```", "", found.read_text(), flags=re.M | re.S)
+                headings = re.findall(r"^#+ (.*)", prose, re.M)
                 assert anchor in map(anchor_of, headings), (page.name, target)
 
 
@@ -102,8 +108,7 @@ def anchor_of(heading):
 
 
 def test_the_method_of_contributing_keeps_the_contract(toy, toy_model):
-    text = (ROOT / "CONTRIBUTING.md").read_text()
-    (block,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    (block,) = examples("CONTRIBUTING.md")
     names = {"__name__": "fresh_noise"}
     exec(compile(block, "CONTRIBUTING.md", "exec"), names)
     assert names["moved"](np.array(2.0), np.array(3.0), 0.5) == 3.5

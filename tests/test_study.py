@@ -83,6 +83,8 @@ def test_a_study_runs_and_a_second_one_repeats_nothing(tmp_path):
     by_key = {study.key_of(row["config"]) for row in rows}
     all_rows = read_rows(path)
     assert {study.key_of(r["config"]) for r in study.compared(all_rows)} == by_key
+    twice = [*SMALL.search_configs(), *SMALL.final_configs(all_rows)]
+    assert len(study.select(twice, all_rows)) == count
     for made in report.write(rows, tmp_path):
         assert made.stat().st_size > 500
     page = (tmp_path / "report.html").read_text()
