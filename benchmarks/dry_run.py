@@ -58,7 +58,7 @@ def lines(row):
         yield (
             f"  {kind['kind']}: {kind['training_flops_per_example']:,} an example of "
             f"training, {kind['seconds_per_epoch']:.3g} seconds an epoch here, "
-            f"at least {kind['bytes_of_a_step'] / 1e9:.2g} GB for a step"
+            f"about {kind['bytes_of_a_step'] / 1e9:.2g} GB for a step"
         )
     for name in (HERE, *ASSUMED):
         how = f"{row['config']['workers']} at a time" if name == HERE else "on paper"

@@ -83,7 +83,7 @@ without `--dtype_policy` it is float32 here.
 
 MEMORY = """## Memory
 
-What a training step needs at least, on paper, in float32: weights with gradients,
+What a training step needs, about and on paper, in float32: weights with gradients,
 momentum and teacher, and the outputs of all layers for a batch. Mixed precision halves
 the outputs.
 """

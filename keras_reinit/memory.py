@@ -6,12 +6,12 @@ import keras
 
 
 def training_memory(network, batch_size, taught=False):
-    """Bytes of a training step with momentum, on paper: a lower bound.
+    """Bytes of a training step with momentum, on paper: about, and no bound.
 
-    Counted are, in float32, weights, gradients and momentum, the teacher's weights, and
-    the outputs of all layers, which the gradient needs. Not counted are what kernels
-    need besides, the data, and the framework itself. In mixed precision the outputs
-    take half.
+    Counted are, in float32, weights, gradients and momentum (also of statistics, which
+    have neither), the teacher's weights, and the outputs of all layers (also of those
+    whose outputs no gradient needs). Not counted are what kernels need besides, the
+    data, and the framework itself. In mixed precision the outputs take half.
 
     Args:
         network: A built functional `keras.Model`; of a model inside of it, only the
