@@ -3,8 +3,13 @@
 Each takes a dict from the names of its presets to their rows.
 """
 
-from keras_reinit import effects, naming, sensitivity, verdict
-from keras_reinit.results import finished, markdown_table, paired_difference
+from keras_reinit import effects, naming, sensitivity, study, verdict
+from keras_reinit.results import (
+    finished,
+    markdown_table,
+    mean_validation,
+    paired_difference,
+)
 from keras_reinit.results import verdict as word
 
 
@@ -50,7 +55,11 @@ def size_and_stages(rows):
 
 def when_it_hurts(rows):
     """(g)"""
-    every = [(name, one) for name in rows for one in effects.effects(rows[name])]
+    every = {}
+    for name in rows:
+        for one in effects.effects(rows[name]):
+            # A cell that several presets share is told with the first.
+            every.setdefault(study.cell_of(one.row["config"]), (name, one))
     lines = [
         (
             name,
@@ -60,7 +69,7 @@ def when_it_hurts(rows):
             str(one.steps_per_stage),
             f"{one.stage_fit:.3f}",
         )
-        for name, one in every
+        for name, one in every.values()
         if word(one.interval) == "hurts"
     ]
     header = ("Preset", "Setting", "Method", "Difference", "Steps a stage",
@@ -120,17 +129,13 @@ def _best_budget(rows):
     for noise in sorted({row["config"]["label_noise"] for row in rows}):
         some = [row for row in rows if row["config"]["label_noise"] == noise]
         groups = naming.by_setting(finished(some)).values()
-        best = max((group["standard"] for group in groups), key=_validation)
+        best = max((group["standard"] for group in groups), key=mean_validation)
         setting = naming.by_setting(best)
         (name,) = setting
         found[name] = {
             row["config"]["seed"]: row["final"]["test_accuracy"] for row in best
         }
     return found
-
-
-def _validation(rows):
-    return sum(row["final"]["validation_accuracy"] for row in rows) / len(rows)
 
 
 def _verdicts(rows):

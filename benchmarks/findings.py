@@ -168,7 +168,15 @@ QUESTIONS = (
         "all cells whose interval lies below zero, with steps a stage and the training "
         "accuracy that stages reach; the paired change from few to many stages, for "
         "narrow and wide networks.",
-        ("table", "stages", "capacity", "sizes", "short_stages"),
+        (
+            "table",
+            "noise",
+            "stages",
+            "capacity",
+            "sizes",
+            "short_stages",
+            "short_stages_noise",
+        ),
         answers.when_it_hurts,
     ),
     Question(

@@ -1,5 +1,6 @@
 """The flags that all scripts share, made from the fields of `Config`."""
 
+import argparse
 import dataclasses
 
 from absl import app, flags
@@ -80,9 +81,11 @@ def run(main, preset=None):
 
 def expanded(argv, preset=None):
     """A command line with the flags of its preset before its own."""
-    names = [one.partition("=")[2] for one in argv if one.startswith("--preset=")]
-    known = [name for name in [preset, *names][-1:] if name in presets.names()]
-    files = [f"--flagfile={presets.path(name)}" for name in known]
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--preset", "-preset", nargs="?", default=preset)
+    name = parser.parse_known_args(argv[1:])[0].preset
+    # What is no preset is said when all flags are parsed.
+    files = [f"--flagfile={presets.path(name)}"] if name in presets.names() else []
     return [argv[0], *files, *argv[1:]]
 
 
@@ -97,18 +100,20 @@ VARIED = (
 
 
 def define(output, lists=()):
-    """Defines a flag for each field of `Config`, `--preset`, `--output` and `--folder`.
+    """Defines a flag for each field of `Config`, `--output`, `--folder`, `--preset`.
 
     Args:
         output: Default folder for `rows.jsonl`.
         lists: Names of flags that take several values, separated by commas, and are
-            `None` by default.
+            `None` by default. Presets have such, so that without there is no
+            `--preset`.
     """
     for field in dataclasses.fields(Config):
         _define(field, field.name in lists)
-    flags.DEFINE_enum(
-        "preset", None, presets.names(), "flags that come before the others"
-    )
+    if lists:
+        flags.DEFINE_enum(
+            "preset", None, presets.names(), "flags that come before the others"
+        )
     flags.DEFINE_string("output", output, "folder for rows.jsonl and its report")
     flags.DEFINE_string(
         "folder", None, "where the data set lies, if it is not at its default place"

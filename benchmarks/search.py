@@ -46,6 +46,9 @@ def define_flags():
     flags.DEFINE_enum(
         "epoch", "final", ("final", "best"), "the epoch that a trial is judged by"
     )
+    flags.DEFINE_integer(
+        "tuning_seeds", None, "of presets; a search trains all on each of --seeds"
+    )
     flags.DEFINE_bool("dry_run", False, "only estimate what is missing")
 
 

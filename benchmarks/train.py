@@ -39,4 +39,4 @@ def main(argv):
 
 if __name__ == "__main__":
     shared.define("results/train")
-    shared.run(main)
+    app.run(main)

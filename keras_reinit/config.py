@@ -127,7 +127,8 @@ class Config:
     temperature: float = 1.0
     optimizer_state: str = "fresh"
     dtype_policy: str = "float32"
-    steps_per_execution: int | None = None
+    # Of speed only: configs that differ in it are equal.
+    steps_per_execution: int | None = dataclasses.field(default=None, compare=False)
     seed: int = 0
 
     def __post_init__(self):

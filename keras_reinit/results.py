@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import statistics
 
 import numpy as np
 from scipy import stats
@@ -86,6 +87,11 @@ def _parsed(line):
 def finished(rows):
     """The rows of runs that came to their end."""
     return [row for row in rows if row["status"] == "ok"]
+
+
+def mean_validation(rows):
+    """Mean validation accuracy after the last epoch, of rows that are `finished`."""
+    return statistics.mean(row["final"]["validation_accuracy"] for row in rows)
 
 
 def writable_folder(path):

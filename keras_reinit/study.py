@@ -9,7 +9,7 @@ import time
 from keras_reinit import pool
 from keras_reinit.config import METHODS, REGULARIZATIONS, Config
 from keras_reinit.naming import names
-from keras_reinit.results import append_row, finished, read_rows
+from keras_reinit.results import append_row, finished, mean_validation, read_rows
 
 DEFAULT_METHODS = (
     "standard",
@@ -118,7 +118,7 @@ def choose(cell, rows, seeds):
         keys = [key_of(dataclasses.replace(config, seed=seed)) for seed in seeds]
         if not all(key in done for key in keys):
             return None
-        return sum(done[key]["final"]["validation_accuracy"] for key in keys)
+        return mean_validation([done[key] for key in keys])
 
     scored = [(score(config), config) for config in cell]
     scored = [pair for pair in scored if pair[0] is not None]
@@ -130,7 +130,15 @@ def key_of(config):
     if isinstance(config, dict):
         # Rows may be older than a field: they were run with what is its default.
         config = Config(**config)
-    return json.dumps(dataclasses.asdict(config), sort_keys=True)
+    fields = (field.name for field in dataclasses.fields(config) if field.compare)
+    return json.dumps({name: getattr(config, name) for name in fields}, sort_keys=True)
+
+
+def cell_of(config):
+    """The `Config` that all candidates and seeds of a cell share, from one as dict."""
+    return dataclasses.replace(
+        Config(**config), learning_rate=1, weight_decay=0, seed=0
+    )
 
 
 def run_study(study, path, **runs):
@@ -168,10 +176,9 @@ def compared(rows):
     cells = collections.defaultdict(lambda: collections.defaultdict(list))
     configs = {key_of(row["config"]): Config(**row["config"]) for row in rows}
     for row in select(configs.values(), rows):
-        config = Config(**row["config"])
-        rates = config.learning_rate, config.weight_decay
-        cell = dataclasses.replace(config, learning_rate=1, weight_decay=0, seed=0)
-        cells[cell][rates].append(row)
+        config = row["config"]
+        rates = config["learning_rate"], config["weight_decay"]
+        cells[cell_of(config)][rates].append(row)
     # As in `choose`, the first of equals in the order of the grid.
     tried = [dict(sorted(cell.items())).values() for cell in cells.values()]
     chosen = [max(candidates, key=_standing) for candidates in tried]
@@ -181,8 +188,8 @@ def compared(rows):
 
 
 def _standing(rows):
-    scores = [row["final"]["validation_accuracy"] for row in finished(rows)]
-    return len(scores), sum(scores)
+    done = finished(rows)
+    return len(done), mean_validation(done) if done else 0
 
 
 def _place(config):

@@ -10,7 +10,7 @@ import pytest
 from absl import app, flags
 
 from benchmarks import flags as shared
-from benchmarks import presets, study
+from benchmarks import presets, search, study
 from keras_reinit import online
 from keras_reinit.config import Config
 from keras_reinit.results import read_rows
@@ -55,12 +55,30 @@ def test_each_preset_is_a_study(parsed, name):
         assert methods == set(planned.methods)
 
 
-def test_flags_count_before_those_of_a_preset(parsed):
-    line = ["script", "--seeds=2", "--preset=digits/noise", "--stages=4"]
+@pytest.mark.parametrize(
+    "given",
+    [["--preset=digits/noise"], ["-preset=digits/noise"], ["--preset", "digits/noise"]],
+)
+def test_flags_count_before_those_of_a_preset(parsed, given):
+    line = ["script", "--seeds=2", *given, "--stages=4"]
     parsed(study.define_flags, *shared.expanded(line)[1:])
     planned = study.from_flags()
     assert planned.seeds == (0, 1) and planned.base.stages == 4
     assert [one["label_noise"] for one in planned.settings] == [0, 0.2, 0.4, 0.6]
+
+
+@pytest.mark.parametrize("given", ["--preset=digits", "--preset"])
+def test_what_is_no_preset_is_said(parsed, given):
+    with pytest.raises(flags.Error, match="preset"):
+        parsed(study.define_flags, *shared.expanded(["script", given])[1:])
+
+
+@pytest.mark.parametrize("name", ["digits/sensitivity", "cifar100/table"])
+def test_a_preset_of_a_grid_can_be_searched(parsed, name):
+    parsed(search.define_flags, *shared.expanded(["script", f"--preset={name}"])[1:])
+    given = presets.flags(name)
+    assert shared.values("learning_rate") == list(map(float, given["learning_rate"]))
+    assert search.base().model == given.get("model", [Config().model])[0]
 
 
 def test_scripts_of_a_preset_need_no_flag(parsed):

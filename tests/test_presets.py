@@ -6,10 +6,11 @@ import pytest
 import tensorflow_datasets as tfds
 
 from benchmarks import flags as shared
-from benchmarks import presets, study
+from benchmarks import full_scale, presets, study
 from keras_reinit import training
 from keras_reinit.compiled import Compiled
 from keras_reinit.data import Facts
+from keras_reinit.results import append_row
 
 FULL_SCALE = [
     name for name in presets.names() if not name.startswith(("digits", "fashion_mnist"))
@@ -80,3 +81,30 @@ def test_weight_decay_is_of_all_weights(name, planned):
     factors = [float(v.regularizer.l2) for v in model.trainable_variables]
     assert len(factors) > 50
     assert factors == pytest.approx([config.weight_decay / 2] * len(factors))
+
+
+def row_of(config, validation, test):
+    final = {"validation_accuracy": validation, "test_accuracy": test}
+    return {"status": "ok", "config": dataclasses.asdict(config), "final": final}
+
+
+def test_rows_of_the_full_scale_command_reach_its_page(planned, tmp_path, monkeypatch):
+    """With its precision and steps; of stage counts, what validation data choose."""
+    monkeypatch.setattr(presets, "RESULTS", tmp_path)
+    plan = planned("cifar100/table")
+    base = dataclasses.replace(
+        plan.base, regularization="DCW", weight_decay=5e-4,
+        dtype_policy="mixed_bfloat16", steps_per_execution=90,
+    )  # fmt: skip
+    perturbed = dataclasses.replace(base, method="shrink_perturb")
+    rows = [row_of(base, 0.7, 0.701)] + [
+        row_of(dataclasses.replace(perturbed, stages=stages), *accuracies)
+        for stages, *accuracies in ((2, 0.7, 0.72), (5, 0.8, 0.712), (10, 0.6, 0.73))
+    ]
+    path = presets.folder("cifar100/table") / "rows.jsonl"
+    path.parent.mkdir()
+    for row in rows:
+        append_row(path, row)
+    page = full_scale.page()
+    assert "| 77.9 / 70.1 |" in page and "| 77.5 / 71.2 |" in page
+    assert "77.2 / not run" in page

@@ -94,6 +94,14 @@ def test_a_study_runs_and_a_second_one_repeats_nothing(tmp_path):
     assert "early stopping" in text
 
 
+def test_steps_per_execution_do_not_make_another_run():
+    config, faster = Config(), Config(steps_per_execution=3)
+    assert config == faster and study.key_of(config) == study.key_of(faster)
+    assert study.key_of(config) != study.key_of(Config(dtype_policy="mixed_bfloat16"))
+    rows = [fake_row(faster, 0.5), fake_row(config, 0.6)]
+    assert study.compared(rows) == rows[1:]
+
+
 def test_a_failed_run_is_a_row_and_is_tried_again(tmp_path, monkeypatch):
     path = tmp_path / "rows.jsonl"
     monkeypatch.setattr(

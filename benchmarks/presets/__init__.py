@@ -8,8 +8,8 @@ from keras_reinit.config import METHODS, Config
 
 FOLDER = pathlib.Path(__file__).parent
 RESULTS = FOLDER.parent / "results"
-# Chosen for each cell, or not of the config.
-FREE = ("learning_rate", "weight_decay", "seed")
+# Chosen for each cell or for the machine, or one of several.
+FREE = ("learning_rate", "weight_decay", "seed", "dtype_policy", "steps_per_execution")
 
 
 def names():
