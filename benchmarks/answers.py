@@ -103,6 +103,11 @@ def shorter_standard(rows):
     return markdown_table(header, lines)
 
 
+def residual_network(rows):
+    """(i)"""
+    return _verdicts(rows["preact_resnet18"])
+
+
 def _told(difference):
     return f"{difference.signed()}, {word(difference)}" if difference else ""
 

@@ -55,7 +55,8 @@ def main(argv):
         rows = [row for row in rows if "status" in row and row["config"]]
         if not rows:
             raise app.UsageError(f"{folder / 'rows.jsonl'} has no row of a training")
-        print("\n".join(map(str, write(study.compared(rows), rows, folder))))
+        written = write(study.compared(rows), study.in_order(rows), folder)
+        print("\n".join(map(str, written)))
 
 
 if __name__ == "__main__":

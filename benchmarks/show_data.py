@@ -76,7 +76,7 @@ def main(argv):
     from keras_reinit import plots
 
     path = folder / "data.png"
-    plots.image_figure(shown, titles).savefig(path, dpi=150)
+    path.write_bytes(plots.png(plots.image_figure(shown, titles), dpi=150))
     print(path)
 
 

@@ -118,9 +118,7 @@ def write(rows, folder):
 
     paths = [folder / f"memorization.{kind}" for kind in ("md", "png")]
     paths[0].write_text(f"{markdown(rows)}\n", encoding="utf-8")
-    figure = plots.memorization_figure(memories(rows))
-    figure.savefig(paths[1], dpi=120, metadata={"Software": None})
-    plots.plt.close(figure)
+    paths[1].write_bytes(plots.png(plots.memorization_figure(memories(rows)), dpi=120))
     return paths
 
 

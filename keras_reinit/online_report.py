@@ -94,9 +94,8 @@ def write(rows, folder):
     from keras_reinit import plots  # Drawing is not needed to train.
 
     (folder / "warm_start.md").write_text(f"{markdown(rows)}\n", encoding="utf-8")
-    figure = plots.online_figure(curves(rows))
-    figure.savefig(folder / "warm_start.png", dpi=120, metadata={"Software": None})
-    plots.plt.close(figure)
+    figure = plots.png(plots.online_figure(curves(rows)), dpi=120)
+    (folder / "warm_start.png").write_bytes(figure)
     return [folder / "warm_start.md", folder / "warm_start.png"]
 
 

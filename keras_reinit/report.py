@@ -156,21 +156,23 @@ def _sensitivity(rows):
     found = sensitivities(rows)
     if not found:
         return None
-    figures = tuple(
-        Figure(
-            f"{one.method}, {one.setting}",
-            f"test accuracy from {np.nanmin(one.accuracy):.3f} to "
-            f"{np.nanmax(one.accuracy):.3f}; {one.share.mean:.0%} of the grid is near "
-            "the best",
-            plots.svg(plots.sensitivity_figure([one])),
-        )
-        for one in found
-    )
     return Section(
         "Sensitivity to learning rate and weight decay",
         (SENSITIVITY_RULE.replace("*", ""),),
-        figures,
+        tuple(_heat_map(one, found) for one in found),
     )
+
+
+def _heat_map(one, found):
+    """Its colors compare the methods of a setting."""
+    alt = (
+        f"test accuracy from {np.nanmin(one.accuracy):.3f} to "
+        f"{np.nanmax(one.accuracy):.3f}; {one.share.mean:.0%} of the grid is near "
+        "the best"
+    )
+    peers = [other for other in found if other.setting == one.setting]
+    svg = plots.svg(plots.heat_map_figure(one, peers))
+    return Figure(f"{one.method}, {one.setting}", alt, svg)
 
 
 def _failures(rows):

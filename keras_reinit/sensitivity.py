@@ -113,9 +113,8 @@ def write(rows, folder, within=WITHIN):
     (folder / "sensitivity.md").write_text(
         f"{markdown(found, within)}\n", encoding="utf-8"
     )
-    figure = plots.sensitivity_figure(found)
-    figure.savefig(folder / "sensitivity.png", dpi=120, metadata={"Software": None})
-    plots.plt.close(figure)
+    figure = plots.png(plots.sensitivity_figure(found), dpi=120)
+    (folder / "sensitivity.png").write_bytes(figure)
     return [folder / "sensitivity.md", folder / "sensitivity.png"]
 
 

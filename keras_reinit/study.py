@@ -182,9 +182,12 @@ def compared(rows):
     # As in `choose`, the first of equals in the order of the grid.
     tried = [dict(sorted(cell.items())).values() for cell in cells.values()]
     chosen = [max(candidates, key=_standing) for candidates in tried]
-    return sorted(
-        (row for cell in chosen for row in cell), key=lambda r: _place(r["config"])
-    )
+    return in_order(row for cell in chosen for row in cell)
+
+
+def in_order(rows):
+    """Rows as tables have them: by setting, method and seed."""
+    return sorted(rows, key=lambda row: _place(row["config"]))
 
 
 def _standing(rows):

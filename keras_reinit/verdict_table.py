@@ -11,7 +11,8 @@ RULE = (
     "one test set; each cell is judged on its own. Test accuracy is after the last "
     "epoch; *early stopping* takes the epoch of the best validation accuracy instead. "
     "Learning rate and weight decay were chosen for each method and setting on "
-    "validation data."
+    "validation data. D is augmentation, C cosine annealing in each stage, W weight "
+    "decay."
 )
 HEADER = (
     "Setting",

@@ -37,7 +37,7 @@ FLOORS = (
 )
 # fmt: on
 HEAVY = {
-    "matplotlib": {"plots.py"},
+    "matplotlib": {"plots/canvas.py"},
     "jinja2": {"page.py"},
     "tensorflow_datasets": {"data/from_tfds.py", "data/tiny_imagenet.py"},
     "keras_tuner": {

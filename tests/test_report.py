@@ -10,6 +10,7 @@ from absl import app
 
 from keras_reinit import commands, effects, naming, page, report, verdict
 from keras_reinit.config import Config
+from keras_reinit.plots import canvas
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -96,7 +97,7 @@ def test_the_report_has_all_that_rows_tell(tmp_path):
                   "Configuration and versions"):  # fmt: skip
         assert f"## {title}" in text and f"<h2>{title}</h2>" in html, title
     assert "FloatingPointError" in html and "--method=rifle" in html
-    assert "currentColor" in html and report.plots.TEXT not in html
+    assert "currentColor" in html and canvas.TEXT not in html
     figures = re.findall(r'<figure role="img" aria-label="([^"]+)"', html)
     assert len(figures) == html.count("<svg") and min(map(len, figures)) > 20
 

@@ -46,7 +46,7 @@ def rows(name, whole=False):
     given = flags(name)
     found = results.read_rows(folder(name) / "rows.jsonl")
     of_preset = [row for row in found if _fits(row["config"], given)]
-    return of_preset if whole else study.compared(of_preset)
+    return study.in_order(of_preset) if whole else study.compared(of_preset)
 
 
 def _fits(config, given):
