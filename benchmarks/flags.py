@@ -19,7 +19,8 @@ from keras_reinit.config import (
 )
 
 HELP = {
-    "dataset": "data set to train on",
+    "dataset": f"{', '.join(data.DATASETS)}, another of tensorflow-datasets, or "
+    "folder: images in --folder, a subfolder for each class",
     "model": "reference network",
     "width": "channels of the network's first block; by default the network's own",
     "method": "re-initialization method; all have the same budget of epochs",
@@ -55,7 +56,6 @@ HELP = {
     "seed": "seed of everything; runs that share it are pairs",
 }
 KNOWN = {
-    "dataset": tuple(data.DATASETS),
     "model": tuple(models.MODELS),
     "method": METHODS,
     "regularization": REGULARIZATIONS,

@@ -61,7 +61,7 @@ class Config:
     """All that decides the result of one run. Defaults are the study's on digits.
 
     Attributes:
-        dataset: A name in `keras_reinit.data.DATASETS`.
+        dataset: A name that `keras_reinit.data.load` takes.
         model: A name in `keras_reinit.models.MODELS`.
         width: Integer, channels of the first block; `None` for the model's own.
         method: One of `METHODS`. Every method trains for `epochs` epochs in all.
@@ -133,7 +133,6 @@ class Config:
 
     def __post_init__(self):
         for name, known in (
-            ("dataset", tuple(data.DATASETS)),
             ("model", tuple(models.MODELS)),
             ("method", METHODS),
             ("regularization", REGULARIZATIONS),

@@ -10,7 +10,8 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from keras_reinit import data
+from keras_reinit import data, training
+from keras_reinit.config import Config
 from keras_reinit.data.idx import read_idx
 
 
@@ -67,7 +68,8 @@ def test_noise_of_an_example_does_not_depend_on_the_subset():
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"name": "no_such_set"}, "'no_such_set' could not be loaded.*'digits'"),
+        ({"name": "no_such_set"}, "`name` must be .*'folder'. Received: 'no_such_set'"),
+        ({"name": "folder"}, "`folder` must be a folder of images"),
         ({"train_size": 601}, "`train_size` must be in"),
         ({"train_size": 3}, "`train_size` must be in"),
         ({"validation_size": 1000}, "`validation_size` must be in"),
@@ -241,6 +243,15 @@ def folder_of_images(tmp_path):
                 image = Image.new("RGB", (8, 6), (100 * i + k, 0, 200))
                 image.save(here / f"{k:02d}.png")
     return tmp_path
+
+
+def test_a_study_can_be_of_a_folder(folder_of_images):
+    config = Config(
+        "folder", "mlp", width=8, method="rifle", batch_size=8, validation_size=4,
+        epochs=4, stages=2,
+    )  # fmt: skip
+    row = training.run(config, folder=folder_of_images)
+    assert row["config"]["dataset"] == "folder" and row["train_examples"] == 16
 
 
 def test_a_folder_is_read_when_it_is_needed(folder_of_images):

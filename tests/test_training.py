@@ -97,7 +97,6 @@ def test_cosine_annealing_spans_one_stage():
     ("change", "message"),
     [
         ({"method": "dropout"}, "`method` must be one of standard, .*'dropout'"),
-        ({"dataset": "mnist"}, "`dataset` must be one of digits"),
         ({"regularization": "WD"}, "`regularization` must be one of none"),
         ({"label_noise": 1.1}, r"`noise_rate` must be in \[0, 1\]"),
         ({"epochs": 3, "stages": 4}, "`stages` must be"),

@@ -74,6 +74,11 @@ def _prepared(name, folder, hint):
         builder.download_and_prepare()
         return builder
     except Exception as error:
+        if type(error).__name__ == "DatasetNotFoundError":
+            raise ValueError(
+                "`name` must be of a data set of tensorflow-datasets, 'digits' or "
+                f"'folder'. Received: {name!r}"
+            ) from error
         raise ValueError(
             f"Data set {name!r} could not be loaded through tensorflow-datasets. "
             "Install it (`pip install keras_reinit[data]`) and let it download once "
