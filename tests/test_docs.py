@@ -107,6 +107,13 @@ def anchor_of(heading):
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
+def test_every_module_has_its_place_in_the_house():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    modules = [path.name for path in (ROOT / "keras_reinit").glob("[!_]*.py")]
+    assert len(modules) > 40
+    assert [name for name in modules if name.removesuffix(".py") not in text] == []
+
+
 def test_the_method_of_contributing_keeps_the_contract(toy, toy_model):
     (block,) = examples("CONTRIBUTING.md")
     names = {"__name__": "fresh_noise"}
