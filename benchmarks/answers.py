@@ -68,14 +68,18 @@ def when_it_hurts(rows):
             one.interval.signed(),
             str(one.steps_per_stage),
             f"{one.stage_fit:.3f}",
+            f"{one.standard_fit:.3f}",
         )
         for name, one in every.values()
         if word(one.interval) == "hurts"
     ]
     header = ("Preset", "Setting", "Method", "Difference", "Steps a stage",
-              "Lowest training accuracy at a stage's end")  # fmt: skip
+              "Training accuracy at the end of a later stage, lowest",
+              "Of standard training at its end")  # fmt: skip
     told = f"{len(lines)} of {len(every)} cells hurt."
     parts = [told, markdown_table(header, lines)] if lines else [told]
+    if "capacity" in rows:
+        parts.append(_verdicts(rows["capacity"]))
     for name in ("capacity", "stages"):
         if name in rows:
             parts.append(_changes(rows[name], "stages"))
@@ -105,7 +109,14 @@ def shorter_standard(rows):
 
 def residual_network(rows):
     """(i)"""
-    return _verdicts(rows["preact_resnet18"])
+    some = rows["preact_resnet18"]
+    lines = [
+        (one.setting, one.method, _told(one.early_stopping_difference))
+        for one in verdict.cells(some)
+        if one.early_stopping_difference
+    ]
+    header = ("Setting", "Method", "Difference where both stop early")
+    return f"{_verdicts(some)}\n\n{markdown_table(header, lines)}"
 
 
 def _told(difference):

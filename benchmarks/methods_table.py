@@ -67,11 +67,13 @@ ENTRIES = (
     ),
     Entry(
         "`WeightForgetting`", "θ′ for single weights, at random",
-        "the graph has no clear blocks", "Zhou et al. 2022", "random_weights",
+        "the graph has no clear blocks",
+        "[Zhou et al. 2022](https://arxiv.org/abs/2202.00155)", "random_weights",
     ),
     Entry(
         '`WeightForgetting(choice="magnitude")`', "θ′ for the smallest weights",
-        "the same", "Zhou et al. 2022", "smallest_weights",
+        "the same", "[Zhou et al. 2022](https://arxiv.org/abs/2202.00155)",
+        "smallest_weights",
     ),
     Entry(
         "`KnowledgeEvolution`", "θ′ for all but a slim network inside",
@@ -98,12 +100,13 @@ ENTRIES = (
     ),
     Entry(
         "`ContinualBackprop`", "at each step: the least useful mature units, as `ReDo`",
-        "data change without end", "Dohare et al. 2024",
+        "data change without end",
+        "[Dohare et al. 2024](https://doi.org/10.1038/s41586-024-07711-7)",
     ),
     Entry(
         "`SelfNormalizedResets`",
         "at each step: units silent for longer than is usual for them",
-        "the same, with nothing to tune",
+        "the same, with thresholds that units set themselves",
         "[Farias & Jozefiak 2025](https://arxiv.org/abs/2410.20098)",
     ),
     Entry(

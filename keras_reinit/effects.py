@@ -4,7 +4,7 @@ import collections
 import dataclasses
 
 from keras_reinit.naming import names, value_of
-from keras_reinit.results import Interval, finished, paired_difference
+from keras_reinit.results import Interval, finished, paired_difference, stage_fits
 
 # What an effect may change with, and how an axis calls it.
 AXES = {
@@ -25,7 +25,9 @@ class Effect:
         by_seed: Dict from seed to the difference of the test accuracy to standard
             training's.
         row: One of its rows.
-        stage_fit: Float, the lowest mean training accuracy at the end of a stage.
+        stage_fit: Float, the lowest mean training accuracy at the end of a stage that
+            an event opened.
+        standard_fit: Float, that of standard training at its end.
     """
 
     setting: str
@@ -33,6 +35,7 @@ class Effect:
     by_seed: dict
     row: dict
     stage_fit: float
+    standard_fit: float
 
     @property
     def interval(self):
@@ -68,16 +71,19 @@ def effects(rows, without=()):
     for row, name, plain in zip(rows, names(rows), names(rows, without), strict=True):
         groups[name, plain].append(row)
     standard = {
-        setting: _accuracies(some)
+        setting: some
         for ((setting, method), _), some in groups.items()
         if method == "standard"
     }
     found = []
     for ((setting, method), plain), some in groups.items():
         if method != "standard":
-            ours, theirs = _accuracies(some), standard.get(setting, {})
+            baseline = standard.get(setting, [])
+            ours, theirs = _accuracies(some), _accuracies(baseline)
             by_seed = {s: ours[s] - theirs[s] for s in ours.keys() & theirs.keys()}
-            found.append(Effect(*plain, by_seed, some[0], _lowest_fit(some)))
+            lowest = min(stage_fits(some)[1:], default=float("nan"))
+            last = next(reversed(stage_fits(baseline)), float("nan"))
+            found.append(Effect(*plain, by_seed, some[0], lowest, last))
     return found
 
 
@@ -121,9 +127,3 @@ def _has(row, name):
 
 def _accuracies(rows):
     return {row["config"]["seed"]: row["final"]["test_accuracy"] for row in rows}
-
-
-def _lowest_fit(rows):
-    stages = zip(*(row["stages"] for row in rows), strict=True)
-    fits = [sum(end["train_accuracy"] for end in stage) / len(rows) for stage in stages]
-    return min(fits, default=float("nan"))

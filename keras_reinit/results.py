@@ -94,6 +94,14 @@ def mean_validation(rows):
     return statistics.mean(row["final"]["validation_accuracy"] for row in rows)
 
 
+def stage_fits(rows):
+    """Tuple of the mean training accuracies at the end of each stage."""
+    stages = zip(*(row["stages"] for row in rows), strict=True)
+    return tuple(
+        statistics.mean(end["train_accuracy"] for end in ends) for ends in stages
+    )
+
+
 def writable_folder(path):
     """Makes a folder for results.
 

@@ -3,7 +3,13 @@
 import dataclasses
 
 from keras_reinit.naming import by_setting
-from keras_reinit.results import Interval, finished, paired_difference, verdict
+from keras_reinit.results import (
+    Interval,
+    finished,
+    paired_difference,
+    stage_fits,
+    verdict,
+)
 
 # Share of standard training's fit that a stage must reach to count as re-fitted.
 REFIT = 0.95
@@ -104,7 +110,7 @@ def emphasized(cell, text):
 def _cell(setting, method, methods):
     rows = finished(methods[method])
     standard = finished(methods.get("standard", []))
-    fits = _stage_fits(rows)
+    fits = stage_fits(rows)
     config = methods[method][0]["config"]
     is_standard = method == "standard"
     accuracy, difference = _compare(rows, standard, "final", is_standard)
@@ -117,7 +123,7 @@ def _cell(setting, method, methods):
         early_stopping=early,
         early_stopping_difference=early_difference,
         stage_fits=fits,
-        refits=_refits(method, fits, _stage_fits(standard)),
+        refits=_refits(method, fits, stage_fits(standard)),
         learning_rate=config["learning_rate"],
         weight_decay=config["weight_decay"] if "W" in config["regularization"] else 0.0,
         failures=tuple(r["reason"] for r in methods[method] if r["status"] != "ok"),
@@ -136,13 +142,6 @@ def _compare(rows, standard, when, is_standard):
 
 def _by_seed(rows, when, metric):
     return {row["config"]["seed"]: row[when][metric] for row in rows}
-
-
-def _stage_fits(rows):
-    stages = zip(*(row["stages"] for row in rows), strict=True)
-    return tuple(
-        sum(stage["train_accuracy"] for stage in ends) / len(rows) for ends in stages
-    )
 
 
 def _refits(method, fits, standard_fits):
