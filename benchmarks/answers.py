@@ -109,14 +109,9 @@ def shorter_standard(rows):
 
 def residual_network(rows):
     """(i)"""
-    some = rows["preact_resnet18"]
-    lines = [
-        (one.setting, one.method, _told(one.early_stopping_difference))
-        for one in verdict.cells(some)
-        if one.early_stopping_difference
-    ]
-    header = ("Setting", "Method", "Difference where both stop early")
-    return f"{_verdicts(some)}\n\n{markdown_table(header, lines)}"
+    some, budget = rows["preact_resnet18"], rows["preact_resnet18_budget"]
+    shorter = shorter_standard({"noise": some, "budget": budget})
+    return f"{_verdicts(some)}\n\n{shorter}"
 
 
 def _told(difference):

@@ -225,11 +225,11 @@ QUESTIONS = (
         "(i) And a residual network?",
         "all of the above is of such: ResNet-18, PreAct-ResNet-18, MobileNetV2.",
         "the differences of a PreAct-ResNet-18 of an eighth of the width, in the "
-        "settings of the first figure.",
+        "settings of the first figure; under noise as in (h).",
         "with clean labels nothing is gained, and Born-Again loses beside DCW; with "
         "40% of them drawn anew both gain far more than on a small CNN, more than "
         "early stopping of both makes up for.",
-        ("preact_resnet18",),
+        ("preact_resnet18", "preact_resnet18_budget"),
         answers.residual_network,
     ),
 )

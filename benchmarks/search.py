@@ -80,7 +80,7 @@ def base():
     return shared.config(**defaults)
 
 
-def tuner(folder):
+def tuner(folder, report=None):
     """The search that the flags describe."""
     from keras_reinit import tuning
 
@@ -95,7 +95,7 @@ def tuner(folder):
         hypermodel,
         seeds=range(first, first + flags.FLAGS.seeds),
         directory=folder,
-        report=functools.partial(print, file=sys.stdout, flush=True),
+        report=report or functools.partial(print, file=sys.stdout, flush=True),
     )
 
 
@@ -119,7 +119,8 @@ def _search():
             return _estimate(folder)
         if os.environ.get(launch.TUNER_ID) != "chief":
             training.load(base(), flags.FLAGS.folder)  # Are there data?
-        if alone and flags.FLAGS.workers > 1:
+        # What is missing is the chief's to report.
+        if alone and flags.FLAGS.workers > 1 and tuner(folder, _silent).missing():
             code = launch.run(flags.FLAGS.workers, folder)
             _summarize(folder)
             return code
@@ -133,6 +134,10 @@ def _search():
     if alone:
         _summarize(folder)
     return 0
+
+
+def _silent(line):
+    """No report."""
 
 
 def _estimate(folder):
