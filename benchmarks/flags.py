@@ -20,7 +20,7 @@ from keras_reinit.config import (
 
 HELP = {
     "dataset": f"{', '.join(data.DATASETS)}, another of tensorflow-datasets, or "
-    "folder: images in --folder, a subfolder for each class",
+    "the path of a folder of images, with a /, one subfolder for each class",
     "model": "reference network",
     "width": "channels of the network's first block; by default the network's own",
     "method": "re-initialization method; all have the same budget of epochs",

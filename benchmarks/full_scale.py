@@ -62,7 +62,7 @@ HEAD = """# The paper's full scale
 <!-- made by python -m benchmarks.full_scale; do not edit -->
 
 Test accuracies in percent: the paper's (Zaidi et al. 2022, arXiv 2206.10011, Tables 1
-to 3, Figures 5 and 7) and, behind the slash, ours. **None of ours was run**: CIFAR and
+to 3, Figures 5 and 7) and, behind the slash, ours. *Not run* is what it says: CIFAR and
 Tiny ImageNet need a download, and each table a GPU for months ([what it would
 cost](search.md#what-will-it-cost)). Tests train narrower networks for a few steps of
 each on fakes of tensorflow-datasets. One command on a machine with GPUs (a TPU:

@@ -52,10 +52,13 @@ def main(argv):
         raise app.UsageError("name at least one folder with a rows.jsonl")
     for folder in map(pathlib.Path, argv[1:]):
         rows = results.read_rows(folder / "rows.jsonl")
-        rows = [row for row in rows if "status" in row and row["config"]]
-        if not rows:
+        rows = [row for row in rows if "status" in row]
+        known = [row for row in rows if row["config"]]
+        if not known:
             raise app.UsageError(f"{folder / 'rows.jsonl'} has no row of a training")
-        written = write(study.compared(rows), study.in_order(rows), folder)
+        # Failures that have no config are told, too.
+        every = study.in_order(known) + [row for row in rows if not row["config"]]
+        written = write(study.compared(known), every, folder)
         print("\n".join(map(str, written)))
 
 

@@ -5,6 +5,7 @@ import numbers
 import operator
 
 import keras
+import numpy as np
 
 
 def checked_integer(name, value, low=0, high=None):
@@ -19,6 +20,31 @@ def checked_integer(name, value, low=0, high=None):
             f"`{name}` must be an integer {limit}. Received: {name}={value!r}"
         )
     return number
+
+
+def checked_type(name, value, default):
+    """Returns `value` as a Python value of the type of a default.
+
+    Args:
+        name: Of the argument.
+        value: Anything.
+        default: A string, bool, integer or float; `None` stands for an integer that
+            may be `None`.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if value is None and default is None:
+        return None
+    kind = int if default is None else type(default)
+    known = {int: numbers.Integral, float: numbers.Real, bool: (bool, np.bool_)}
+    fits = isinstance(value, known.get(kind, kind))
+    if not fits or (kind is not bool and isinstance(value, bool)):
+        wanted = kind.__name__ + (" or None" if default is None else "")
+        raise ValueError(
+            f"`{name}` must be of type {wanted}. Received: {name}={value!r}"
+        )
+    return kind(value)
 
 
 def check_share(name, value):

@@ -76,7 +76,7 @@ class Reinitialize(keras.callbacks.Callback):
         when=None,
     ):
         super().__init__()
-        if not hasattr(schedule, "event"):
+        if isinstance(schedule, type) or not hasattr(schedule, "event"):
             raise ValueError(
                 "`schedule` must be a schedule such as `Stages(epochs=100, stages=5)`. "
                 f"Received: schedule={schedule!r}"
@@ -155,7 +155,7 @@ class Reinitialize(keras.callbacks.Callback):
         """Does what opens a stage to a compiled model, between two calls of `fit`.
 
         For a loop of one's own, such as over chunks of data that arrive: there the
-        schedule only says how many stages there are.
+        schedule only says how many stages there are, and `when` is not asked.
 
         Args:
             model: A compiled `keras.Model`.
@@ -237,6 +237,7 @@ class Reinitialize(keras.callbacks.Callback):
         if stage is None:
             return
         if self.when is None or self.when():
+            self._refused.discard(stage)
             self._event(stage)
         else:
             self._refused.add(stage)

@@ -26,6 +26,8 @@ def command(row, without=()):
     """
     if row["config"] is None:
         return "a run whose configuration was not valid"
+    if row.get("given"):
+        return _call(row, without)
     default = dataclasses.asdict(Config())
     told, script = (), ["benchmarks.train"]
     if kind(row) != "training":
@@ -40,6 +42,18 @@ def command(row, without=()):
     }
     flags = [f"--{name}={value}" for name, value in sorted(given.items())]
     return " ".join(["python -m", *script, *flags])
+
+
+def _call(row, without):
+    """A run on data or with a network that no command line can name."""
+    default = dataclasses.asdict(Config())
+    fields = [
+        f"{name}={value!r}"
+        for name, value in row["config"].items()
+        if value != default.get(name) and name not in without
+    ]
+    given = [f"{name}=..." for name in row["given"]]
+    return f"training.run(Config({', '.join(fields)}), {', '.join(given)})"
 
 
 def kind(row):

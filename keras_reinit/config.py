@@ -3,7 +3,7 @@
 import dataclasses
 
 from keras_reinit import data, models
-from keras_reinit.arguments import check_share
+from keras_reinit.arguments import check_share, checked_integer, checked_type
 from keras_reinit.distillation_loss import DistillationLoss
 from keras_reinit.methods import (
     Dash,
@@ -53,7 +53,15 @@ NOISES = {
     "instance": data.InstanceNoise,
 }
 # In the order in which they follow one another.
-AUGMENTATIONS = ("crop_flip", "rand_augment", "cutout", "erasing", "mixup", "cutmix")
+AUGMENTATIONS = (
+    "crop",
+    "crop_flip",
+    "rand_augment",
+    "cutout",
+    "erasing",
+    "mixup",
+    "cutmix",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,13 +69,16 @@ class Config:
     """All that decides the result of one run. Defaults are the study's on digits.
 
     Attributes:
-        dataset: A name that `keras_reinit.data.load` takes.
+        dataset: A name that `keras_reinit.data.load` takes; a folder of images by its
+            path, which has a `/`.
         model: A name in `keras_reinit.models.MODELS`.
         width: Integer, channels of the first block; `None` for the model's own.
         method: One of `METHODS`. Every method trains for `epochs` epochs in all.
         regularization: `"none"` or letters of D (augmentation), C (cosine annealing
             in each stage), W (weight decay), such as `"DCW"`.
-        augment: Names of `AUGMENTATIONS` joined by `+`, used with D only.
+        augment: Names of `AUGMENTATIONS` joined by `+`, used with D only. Where a
+            mirrored image is of another class, `crop` has to stand for `crop_flip`
+            (of digits and SVHN it is known).
         label_smoothing: Float in [0, 1), the share of each label that is spread over
             all classes.
         label_noise: Float in [0, 1], the `noise_rate` of `noise`.
@@ -132,6 +143,11 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = checked_type(field.name, getattr(self, field.name), field.default)
+            object.__setattr__(self, field.name, value)
+        checked_integer("epochs", self.epochs, 1)
+        checked_integer("stages", self.stages, 1, self.epochs)
         for name, known in (
             ("model", tuple(models.MODELS)),
             ("method", METHODS),
@@ -165,6 +181,9 @@ class Config:
         )
 
     def _check_numbers(self):
+        for name in ("train_size", "validation_size", "num_blocks", "width"):
+            if getattr(self, name) is not None:
+                checked_integer(name, getattr(self, name), 1)
         steps = self.steps_per_execution
         for name, fits, limit in (
             ("learning_rate", self.learning_rate > 0, "> 0"),
@@ -216,6 +235,7 @@ class Config:
         """
         # For 32 pixels the literature's pad of 4 and CIFAR-10's square of 16.
         makers = {
+            "crop": lambda: data.PadCropFlip(max(1, side // 8), flip=False),
             "crop_flip": lambda: data.PadCropFlip(max(1, side // 8), flip),
             "rand_augment": data.RandAugment,
             "cutout": lambda: data.Cutout(max(1, side // 2)),

@@ -108,6 +108,11 @@ class Diagnostics(keras.callbacks.Callback):
 
     def measure(self):
         """Dict of the measures of the present weights, floats."""
+        if self.model is None:
+            raise ValueError(
+                "`diagnostics` must be among the callbacks of `fit` where it is a "
+                "trigger. Received: no model"
+            )
         network = network_of(self.model)
         measures = {}
         if getattr(network, "outputs", None):

@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 
+@keras.saving.register_keras_serializable("keras_reinit")
 class DistillationLoss(keras.losses.Loss):
     """`T^2 * KL(teacher ‖ student)` between softmax outputs, averaged over examples.
 
@@ -17,7 +18,7 @@ class DistillationLoss(keras.losses.Loss):
         temperature: Float > 0; 1 compares the predicted probabilities themselves,
             more compares softer ones.
         from_logits: Whether both are logits; else they are probabilities.
-        reduction: As in `keras.losses.Loss`.
+        reduction, name: As in `keras.losses.Loss`.
 
     Example:
 
@@ -27,9 +28,10 @@ class DistillationLoss(keras.losses.Loss):
     """
 
     def __init__(
-        self, temperature=1.0, from_logits=True, reduction="sum_over_batch_size"
-    ):
-        super().__init__(name="distillation_loss", reduction=reduction)
+        self, temperature=1.0, from_logits=True, reduction="sum_over_batch_size",
+        name="distillation_loss",
+    ):  # fmt: skip
+        super().__init__(name=name, reduction=reduction)
         if not temperature > 0:
             raise ValueError(
                 f"`temperature` must be > 0. Received: temperature={temperature!r}"
@@ -48,6 +50,14 @@ class DistillationLoss(keras.losses.Loss):
         student = ops.log_softmax(y_pred / self.temperature)
         divergence = ops.sum(ops.exp(teacher) * (teacher - student), axis=-1)
         return self.temperature**2 * divergence
+
+    def get_config(self):
+        return {
+            "temperature": self.temperature,
+            "from_logits": self.from_logits,
+            "reduction": self.reduction,
+            "name": self.name,
+        }
 
 
 def permute_others(outputs, numbers):

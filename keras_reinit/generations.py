@@ -38,11 +38,26 @@ class SaveGenerations(keras.callbacks.Callback):
         self.schedule = schedule
         self.folder = pathlib.Path(folder)
 
+    def on_epoch_begin(self, epoch, logs=None):
+        """Removes what an earlier training left of generations yet to come."""
+        if epoch in self.schedule.starts:
+            for path in _paths(self.folder):
+                if _number(path) >= self.schedule.stage(epoch):
+                    path.unlink()
+
     def on_epoch_end(self, epoch, logs=None):
         if epoch in self.schedule.ends:
             self.folder.mkdir(parents=True, exist_ok=True)
             path = self.folder / f"generation_{self.schedule.stage(epoch)}.weights.h5"
             network_of(self.model).save_weights(path)
+
+
+def _number(path):
+    return int(path.name.split("_")[1].split(".")[0])
+
+
+def _paths(folder):
+    return sorted(pathlib.Path(folder).glob("generation_*.weights.h5"), key=_number)
 
 
 def ensemble(student, folder, *, from_logits=True):
@@ -72,10 +87,7 @@ def ensemble(student, folder, *, from_logits=True):
     1.0
     """
     check_student(student, from_logits)
-    paths = sorted(
-        pathlib.Path(folder).glob("generation_*.weights.h5"),
-        key=lambda path: int(path.name.split("_")[1].split(".")[0]),
-    )
+    paths = _paths(folder)
     if not paths:
         raise ValueError(
             "`folder` must have weights of generations, written by `SaveGenerations`. "

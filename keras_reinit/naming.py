@@ -6,16 +6,29 @@ name; the budget of epochs, which all methods share, is a part of the setting.
 
 import collections
 
-# Named only where rows differ in them.
+# Named only where rows differ in them: those of a setting, and those of a method, which
+# standard training has no part in.
 FIELDS = {
     "dataset": "{}",
     "model": "{}",
     "width": "width {}",
     "train_examples": "{} images",
+    "validation_size": "{} validation images",
+    "noisy_validation": "noisy validation labels: {}",
     "batch_size": "batches of {}",
     "momentum": "momentum {}",
+    "weight_decay_mode": "{} weight decay",
     "epochs": "{} epochs",
     "dtype_policy": "{}",
+}
+METHOD_FIELDS = {
+    "stages": "{} stages",
+    "shrink": "shrink {}",
+    "perturb": "perturb {}",
+    "num_blocks": "{} blocks",
+    "distillation_weight": "distillation weight {}",
+    "temperature": "temperature {}",
+    "optimizer_state": "{} optimizer state",
 }
 # Rows may be older than a field.
 MISSING = {"dtype_policy": "float32"}
@@ -62,38 +75,44 @@ def names(rows, without=()):
     >>> names([{"config": {**config, "epochs": epochs}} for epochs in (10, 20)])
     [('DCW, 10 epochs', 'rifle'), ('DCW, 20 epochs', 'rifle')]
     """
-    fields = [name for name in FIELDS if name not in without]
-    values = [[value_of(row, name) for name in fields] for row in rows]
-    varied = [len(set(column)) > 1 for column in zip(*values, strict=True)]
-    texts = [FIELDS[name] for name in fields]
-    stages = {
-        row["config"].get("stages")
-        for row in rows
-        if row["config"]["method"] != "standard"
+    some = [row for row in rows if row["config"]["method"] != "standard"]
+    fields = _varied(rows, FIELDS, without)
+    of_methods = _varied(some, METHOD_FIELDS, without)
+    return [_name(row, fields, of_methods, without) for row in rows]
+
+
+def _varied(rows, fields, without):
+    """Those fields in which rows differ."""
+    return {
+        name: text
+        for name, text in fields.items()
+        if name not in without and len({value_of(row, name) for row in rows}) > 1
     }
-    counts = len(stages) > 1 and "stages" not in without
-    found = []
-    for row, own in zip(rows, values, strict=True):
-        config = row["config"]
-        if "label_noise" in without:
-            config = {**config, "label_noise": 0.0}
-        parts = [setting_name(config)]
-        parts += [
-            text.format("default" if value is None else value)
-            for text, value, told in zip(texts, own, varied, strict=True)
-            if told
-        ]
-        method = config["method"]
-        if counts and method != "standard":
-            method += f", {config['stages']} stages"
-        found.append((", ".join(parts), method))
-    return found
+
+
+def _name(row, fields, of_methods, without):
+    config = row["config"]
+    if "label_noise" in without:
+        config = {**config, "label_noise": 0.0}
+    of_methods = {} if config["method"] == "standard" else of_methods
+    setting = [setting_name(config), *_told(row, fields)]
+    return ", ".join(setting), ", ".join([config["method"], *_told(row, of_methods)])
+
+
+def _told(row, fields):
+    values = {name: value_of(row, name) for name in fields}
+    return [
+        text.format("default" if values[name] is None else values[name])
+        for name, text in fields.items()
+    ]
 
 
 def value_of(row, name):
     """A field of a row's config, or what the row itself tells."""
     if name == "train_examples":
         return row.get(name) or row["config"].get("train_size")
+    if name == "model" and "network" in row.get("given", ()):
+        return "own network"
     return row["config"].get(name, MISSING.get(name))
 
 

@@ -37,6 +37,7 @@ def outcomes(configs, processes, folder, run):
     pool = concurrent.futures.ProcessPoolExecutor(
         processes, context, _prepare, (1 if processes > 1 else 0,)
     )
+    others = set(multiprocessing.active_children())
     futures = {pool.submit(attempt, c, folder, run): c for c in configs}
     try:
         for future in concurrent.futures.as_completed(futures):
@@ -44,7 +45,7 @@ def outcomes(configs, processes, folder, run):
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         # An interruption does not wait for the runs in flight.
-        for process in multiprocessing.active_children():
+        for process in set(multiprocessing.active_children()) - others:
             process.terminate()
 
 

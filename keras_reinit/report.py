@@ -34,7 +34,12 @@ def write(rows, folder, grids=None):
         folder: Path.
         grids: All rows, of which whole grids of learning rate and weight decay are
             drawn as heat maps; `None` for `rows`.
+
+    Raises:
+        ValueError: If there are no rows.
     """
+    if not rows:
+        raise ValueError("`rows` must have at least one row. Received: []")
     folder = pathlib.Path(folder)
     paths = [folder / name for name in ("report.md", "verdict.png", "report.html")]
     parts = sections(rows, rows if grids is None else grids)

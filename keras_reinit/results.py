@@ -96,7 +96,10 @@ def mean_validation(rows):
 
 def stage_fits(rows):
     """Tuple of the mean training accuracies at the end of each stage."""
-    stages = zip(*(row["stages"] for row in rows), strict=True)
+    ends = [row["stages"] for row in rows]
+    if len(set(map(len, ends))) > 1:  # Of standard training, from several studies.
+        ends = [some[-1:] for some in ends]
+    stages = zip(*ends, strict=True)
     return tuple(
         statistics.mean(end["train_accuracy"] for end in ends) for ends in stages
     )

@@ -4,12 +4,20 @@ import collections
 import contextlib
 import dataclasses
 import json
+import pathlib
 import time
+from collections.abc import Iterable
 
 from keras_reinit import pool
 from keras_reinit.config import METHODS, REGULARIZATIONS, Config
 from keras_reinit.naming import names
-from keras_reinit.results import append_row, finished, mean_validation, read_rows
+from keras_reinit.results import (
+    append_row,
+    finished,
+    mean_validation,
+    read_rows,
+    writable_folder,
+)
 
 DEFAULT_METHODS = (
     "standard",
@@ -56,6 +64,15 @@ class Study:
     weight_decays: tuple = (5e-4, 5e-3)
 
     def __post_init__(self):
+        for name in ("methods", "settings", "stages", "seeds", "learning_rates",
+                     "weight_decays"):  # fmt: skip
+            value = getattr(self, name)
+            if isinstance(value, (str, dict)) or not isinstance(value, Iterable):
+                raise ValueError(
+                    f"`{name}` must be a tuple. Received: {name}={value!r}"
+                )
+        if not len(self.seeds):
+            raise ValueError("`seeds` must have at least one. Received: seeds=()")
         if not 1 <= self.tuning_seeds <= len(self.seeds):
             raise ValueError(
                 f"`tuning_seeds` must be in [1, {len(self.seeds)}], the number of "
@@ -130,14 +147,17 @@ def key_of(config):
     if isinstance(config, dict):
         # Rows may be older than a field: they were run with what is its default.
         config = Config(**config)
+    if config.method == "standard":  # It has no stages.
+        config = dataclasses.replace(config, stages=1)
     fields = (field.name for field in dataclasses.fields(config) if field.compare)
     return json.dumps({name: getattr(config, name) for name in fields}, sort_keys=True)
 
 
 def cell_of(config):
     """The `Config` that all candidates and seeds of a cell share, from one as dict."""
+    stages = 1 if config["method"] == "standard" else config["stages"]
     return dataclasses.replace(
-        Config(**config), learning_rate=1, weight_decay=0, seed=0
+        Config(**config), learning_rate=1.0, weight_decay=0.0, seed=0, stages=stages
     )
 
 
@@ -204,8 +224,9 @@ def _place(config):
 
 
 def run_all(
-    configs, path, *, processes, folder=None, report=print, later=0, run=pool.train
-):
+    configs, path, *, processes=None, folder=None, report=print, later=0,
+    run=pool.train,
+):  # fmt: skip
     """Runs each config that has no finished row in `path` and appends its row.
 
     Only this process writes, a row at a time, so an interruption loses nothing but
@@ -216,12 +237,16 @@ def run_all(
         configs: List of `Config`.
         path: Path of the `rows.jsonl`.
         processes: Integer >= 1, runs at once; with more than one, each has one thread.
+            By default one for each core.
         folder: Where the data set lies, see `keras_reinit.data.load`.
         report: Called with each line of progress.
         later: Integer, runs that the caller has in store; the estimate of the time
             left counts them.
         run: Function of a module that takes a config and a folder and returns a row.
     """
+    path = pathlib.Path(path)
+    writable_folder(path.parent)
+    processes = pool.default_processes() if processes is None else processes
     done = {key_of(row["config"]) for row in finished(read_rows(path))}
     waiting = {key_of(c): c for c in configs if key_of(c) not in done}
     report(f"  {len(waiting)} runs to do, {len(configs) - len(waiting)} done before")

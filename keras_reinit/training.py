@@ -60,7 +60,12 @@ def run(
         FloatingPointError: If the training diverges.
     """
     began = time.time()
-    splits = load(config, folder) if splits is None else prepared(config, splits)
+    given = {"splits": splits, "network": network}
+    if splits is None:
+        splits = load(config, folder)
+    else:
+        config = dataclasses.replace(config, dataset=splits.name)
+        splits = prepared(config, splits)
     keras.utils.set_random_seed(config.seed)
     chosen = _strategy(strategy)
     with chosen.scope():
@@ -72,7 +77,8 @@ def run(
     if models is not None:
         models.give_back(config, splits, compiled)
     return {
-        "config": {**dataclasses.asdict(config), "dataset": splits.name},
+        "config": dataclasses.asdict(config),
+        "given": [name for name, value in given.items() if value is not None],
         "status": "ok",
         "final": ends[-1],
         "best": best,

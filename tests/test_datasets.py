@@ -5,6 +5,7 @@ import struct
 import tempfile
 import zipfile
 
+import keras
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
@@ -12,6 +13,7 @@ from PIL import Image
 
 from keras_reinit import data, training
 from keras_reinit.config import Config
+from keras_reinit.data.files import read_folder
 from keras_reinit.data.idx import read_idx
 
 
@@ -68,8 +70,7 @@ def test_noise_of_an_example_does_not_depend_on_the_subset():
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"name": "no_such_set"}, "`name` must be .*'folder'. Received: 'no_such_set'"),
-        ({"name": "folder"}, "`folder` must be a folder of images"),
+        ({"name": "no_such_set"}, "`name` must be 'digits', .*Received: 'no_such_set'"),
         ({"train_size": 601}, "`train_size` must be in"),
         ({"train_size": 3}, "`train_size` must be in"),
         ({"validation_size": 1000}, "`validation_size` must be in"),
@@ -215,6 +216,34 @@ class TinyImagenetTest(tfds.testing.DatasetBuilderTestCase):
 # --- arrays and folders of one's own ----------------------------------------------
 
 
+def test_a_pair_of_images_and_labels_is_asked_for():
+    images, labels = np.zeros((20, 4, 4, 1), "uint8"), np.arange(20) % 2
+    with pytest.raises(ValueError, match="`train` must be a pair of images and labels"):
+        data.from_arrays(images, labels)
+    with pytest.raises(ValueError, match="`test` must be a pair"):
+        data.from_arrays((images, labels), images)
+    splits = data.from_arrays((images, labels), validation_size=4, flip=False)
+    assert (
+        not splits.flip and data.from_arrays((images, labels), validation_size=4).flip
+    )
+
+
+def test_noise_is_not_added_twice():
+    noisy = data.load().with_noise(data.SymmetricNoise(0.1), seed=0, validation=True)
+    with pytest.raises(ValueError, match="`splits` must be clean"):
+        noisy.with_noise(data.SymmetricNoise(0.1), seed=0, validation=True)
+
+
+@pytest.mark.parametrize("augment", ["crop_flip", None, keras.layers.RandomFlip()])
+def test_what_is_no_augmentation_is_said(augment):
+    images, labels = data.load().train
+    with pytest.raises(ValueError, match="`augment` must be augmentations of"):
+        data.train_dataset(
+            images, labels, 10, seed=0, augment=augment,
+            standardize=data.Standardize.fit(images),
+        )  # fmt: skip
+
+
 def test_arrays_of_ones_own():
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (90, 5, 5, 1), dtype="uint8")
@@ -247,15 +276,15 @@ def folder_of_images(tmp_path):
 
 def test_a_study_can_be_of_a_folder(folder_of_images):
     config = Config(
-        "folder", "mlp", width=8, method="rifle", batch_size=8, validation_size=4,
-        epochs=4, stages=2,
+        str(folder_of_images), "mlp", width=8, method="rifle", batch_size=8,
+        validation_size=4, epochs=4, stages=2,
     )  # fmt: skip
-    row = training.run(config, folder=folder_of_images)
-    assert row["config"]["dataset"] == "folder" and row["train_examples"] == 16
+    row = training.run(config)
+    assert Config(**row["config"]) == config and row["train_examples"] == 16
 
 
 def test_a_folder_is_read_when_it_is_needed(folder_of_images):
-    splits = data.load("folder", validation_size=4, folder=folder_of_images)
+    splits = data.load(str(folder_of_images), validation_size=4)
     images, labels = splits.train
     assert isinstance(images, data.ImageFiles)
     assert images.shape == (16, 6, 8, 3) and len(splits.test[1]) == 6
@@ -288,7 +317,7 @@ def test_a_folder_is_read_when_it_is_needed(folder_of_images):
 
 def test_a_folder_of_images_of_several_sizes(folder_of_images):
     Image.new("RGB", (20, 30), (9, 9, 9)).save(folder_of_images / "train/cat/99.png")
-    raw = data.read_folder(folder_of_images, size=(4, 4))
+    raw = read_folder(folder_of_images, size=(4, 4))
     pixels = raw.train[0].read().numpy()
     assert pixels.shape == (21, 4, 4, 3) and (pixels[10] == 9).all()
 
@@ -297,15 +326,15 @@ def test_a_truncated_image_is_said_before_training(folder_of_images):
     path = folder_of_images / "train" / "dog" / "03.png"
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(ValueError, match="03.png must be a whole image"):
-        data.load("folder", folder=folder_of_images)
+        data.load(str(folder_of_images))
 
 
 def test_folders_that_do_not_fit(folder_of_images, tmp_path):
     with pytest.raises(ValueError, match="one subfolder of images for each class"):
-        data.load("folder", folder=tmp_path / "nothing")
+        data.load(str(tmp_path / "nothing"))
     (folder_of_images / "train" / "eel").mkdir()
     with pytest.raises(ValueError, match="the same for train and test"):
-        data.load("folder", folder=folder_of_images)
+        data.load(str(folder_of_images))
     (folder_of_images / "test" / "eel").mkdir()
     with pytest.raises(ValueError, match="an image .* of each class.*eel"):
-        data.load("folder", folder=folder_of_images)
+        data.load(str(folder_of_images))

@@ -20,6 +20,14 @@ def divergence(teacher, student, temperature):
     return temperature**2 * (p * np.log(p / q)).sum(-1).mean()
 
 
+def test_the_loss_is_saved_with_a_model(tmp_path):
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
+    model.compile("sgd", DistillationLoss(3.0, from_logits=False))
+    model.save(tmp_path / "model.keras")
+    loss = keras.models.load_model(tmp_path / "model.keras").loss
+    assert (loss.temperature, loss.from_logits) == (3.0, False)
+
+
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
 def test_the_loss_against_numpy(temperature):
     teacher, student = np.random.default_rng(0).normal(size=(2, 6, 5)) * 3

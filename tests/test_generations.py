@@ -45,3 +45,14 @@ def test_bad_requests(toy_model, tmp_path):
         ensemble(toy_model(), tmp_path)
     with pytest.raises(ValueError, match="`schedule` must be a `Stages`"):
         SaveGenerations(StepStages(4, 2), tmp_path)
+
+
+def test_generations_of_an_earlier_training_are_not_among_them(tmp_path):
+    student = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    student.compile("sgd", "mse")
+    for stages in (4, 2):
+        saving = SaveGenerations(Stages(4, stages), tmp_path)
+        student.fit(
+            np.ones((4, 3)), np.ones((4, 2)), epochs=4, callbacks=[saving], verbose=0
+        )
+    assert len(list(tmp_path.iterdir())) == 2

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from absl import app
 
-from keras_reinit import commands, effects, naming, page, report, verdict
+from benchmarks import report as script
+from keras_reinit import commands, effects, naming, page, report, study, verdict
 from keras_reinit.config import Config
 from keras_reinit.plots import canvas
+from keras_reinit.results import append_row
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -125,7 +127,6 @@ def test_an_effect_without_a_pair_is_none():
 
 
 def test_any_folder_of_rows_has_a_report(tmp_path, capsys):
-    from benchmarks import report as script
 
     for name, files in (
         ("warm_start_digits", ["warm_start.md", "warm_start.png"]),
@@ -141,3 +142,50 @@ def test_any_folder_of_rows_has_a_report(tmp_path, capsys):
         script.main(["report", str(tmp_path)])
     with pytest.raises(app.UsageError, match="name at least one folder"):
         script.main(["report"])
+
+
+def test_what_a_method_was_given_is_named_where_it_varies():
+    rows = [
+        row(method, accuracy, seed, shrink=shrink)
+        for shrink, accuracy in ((0.1, 0.1), (0.9, 0.2))
+        for method in ("standard", "shrink_perturb")
+        for seed in range(2)
+    ]
+    methods = [(cell.method, cell.accuracy.n) for cell in verdict.cells(rows[2:])]
+    assert methods == [
+        ("shrink_perturb, shrink 0.1", 2),
+        ("standard", 2),
+        ("shrink_perturb, shrink 0.9", 2),
+    ]
+
+
+def test_standard_training_is_the_same_for_any_number_of_stages():
+    rows = [row("standard", 0.5, 0), row("standard", 0.5, 1, stages=4)]
+    rows += [row("standard", 0.6, 0, stages=4)]
+    one, last = study.compared(rows)
+    assert (one, last) == (rows[2], rows[1])
+    assert verdict.cells([rows[0], rows[1]])[0].stage_fits == (0.5,)
+
+
+def test_a_run_on_own_data_is_told_as_a_call():
+    given = {**row("rifle", 0.5), "given": ["splits", "network"]}
+    told = commands.command(given, without=("seed",))
+    assert told == (
+        "training.run(Config(method='rifle', epochs=4, stages=2), splits=..., "
+        "network=...)"
+    )
+    other = row("rifle", 0.5)
+    assert naming.names([given, other])[0][0] == "no regularization, own network"
+
+
+def test_failures_without_a_config_are_in_the_report(tmp_path):
+    lost = {"config": None, "status": "failed", "reason": "WorkerDied"}
+    for one in (*noisy_rows(), lost):
+        append_row(tmp_path / "rows.jsonl", one)
+    script.main(["script", str(tmp_path)])
+    assert "WorkerDied" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_no_rows_are_said(tmp_path):
+    with pytest.raises(ValueError, match="`rows` must have at least one row"):
+        report.write([], tmp_path)

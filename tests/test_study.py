@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -115,6 +116,15 @@ def test_a_failed_run_is_a_row_and_is_tried_again(tmp_path, monkeypatch):
     assert "`batch_size` must be in [1, n=600]" in rows[0]["reason"]
 
 
+def test_other_processes_of_the_caller_live_on(tmp_path):
+    mine = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
+    mine.start()
+    config = dataclasses.replace(BASE, train_size=None, batch_size=601)
+    study.run_all([config], tmp_path / "new" / "rows.jsonl", processes=1, report=silent)
+    assert mine.is_alive() and len(read_rows(tmp_path / "new" / "rows.jsonl")) == 1
+    mine.kill()
+
+
 def test_a_diverged_run_is_a_failure_with_its_reason():
     config = dataclasses.replace(BASE, learning_rate=1e20, epochs=4)
     row = pool.attempt(config)
@@ -157,6 +167,20 @@ def test_a_killed_study_loses_only_what_was_in_flight(tmp_path):
     assert "report.md" in done.stdout and "report.html" in done.stdout
     text = (tmp_path / "report.md").read_text()
     assert "## Sensitivity to learning rate and weight decay" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seeds": 4}, "`seeds` must be a tuple"),
+        ({"seeds": ()}, "`seeds` must have at least one"),
+        ({"methods": "standard"}, "`methods` must be a tuple"),
+        ({"settings": {"label_noise": 0.1}}, "`settings` must be a tuple"),
+    ],
+)
+def test_what_is_no_tuple_is_said(change, message):
+    with pytest.raises(ValueError, match=message):
+        Study(**change)
 
 
 def test_bad_studies():

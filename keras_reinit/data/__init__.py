@@ -2,7 +2,7 @@
 
 from keras_reinit.data.augment import Cutout, PadCropFlip, RandomErasing
 from keras_reinit.data.datasets import DATASETS, Splits, from_arrays, load
-from keras_reinit.data.files import ImageFiles, read_folder
+from keras_reinit.data.files import ImageFiles
 from keras_reinit.data.human_noise import HumanNoise
 from keras_reinit.data.images import Standardize
 from keras_reinit.data.instance_noise import InstanceNoise
@@ -57,6 +57,5 @@ __all__ = [
     "eval_dataset",
     "from_arrays",
     "load",
-    "read_folder",
     "train_dataset",
 ]

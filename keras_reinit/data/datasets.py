@@ -104,7 +104,13 @@ class Splits:
             seed: Integer >= 0; an example's label depends on it and on the example's
                 place in the whole training set, not on sizes and splits.
             validation: Whether the validation labels are noisy as well.
+
+        Raises:
+            ValueError: If there is noise already.
         """
+
+        if self.clean_labels is not None:
+            raise ValueError("`splits` must be clean. Received: labels with noise")
 
         def noisy(part, index):
             images, labels = part
@@ -128,15 +134,16 @@ def load(name="digits", *, train_size=None, validation_size=None, seed=0, folder
         name: `"digits"` (scikit-learn's 1,797 images of 8x8, embedded, a fixed part
             of 797 of them for test); `"fashion_mnist"`, `"cifar10"`, `"cifar100"`,
             `"svhn_cropped"`, `"tiny_imagenet"` (its validation images for test) or
-            another image classification data set of tensorflow-datasets; or
-            `"folder"`, for a folder of images of your own, see `read_folder`.
+            another image classification data set of tensorflow-datasets; or the path
+            of a folder with a subfolder of images for each class, or with such below
+            `train` and `test`, written with a `/`, as in `"./my_images"`.
         train_size: Integer, number of training examples; `None` for all.
         validation_size: Integer >= num_classes; `None` for 400 of digits' 1,000, for
             5,000 of Fashion-MNIST and CIFAR, for a tenth of others.
         seed: Integer >= 0.
-        folder: Where to look: the folder of images; for IDX files of Fashion-MNIST,
-            by default where Debian's package `dataset-fashion-mnist` puts them; else
-            the data folder of tensorflow-datasets.
+        folder: Where to look: for IDX files of Fashion-MNIST, by default where Debian's
+            package `dataset-fashion-mnist` puts them; else the data folder of
+            tensorflow-datasets.
 
     Returns:
         `Splits`.
@@ -151,13 +158,15 @@ def load(name="digits", *, train_size=None, validation_size=None, seed=0, folder
     >>> digits.train[0].shape, digits.test[0].shape
     ((600, 8, 8, 1), (797, 8, 8, 1))
     """
-    raw = _READERS.get(name, _read_tfds)(name, folder)
+    is_path = "/" in name
+    raw = read_folder(name) if is_path else _READERS.get(name, _read_tfds)(name, folder)
     return _split(name, raw, train_size, validation_size, seed)
 
 
 def from_arrays(
-    train, test=None, *, num_classes=None, train_size=None, validation_size=None, seed=0
-):
+    train, test=None, *, num_classes=None, train_size=None, validation_size=None,
+    flip=True, seed=0,
+):  # fmt: skip
     """Splits arrays of your own; arguments as in `load`.
 
     Args:
@@ -165,6 +174,7 @@ def from_arrays(
             channels); integer labels (n,).
         test: The same, or `None` to set a stratified fifth aside.
         num_classes: Integer; `None` for one more than the largest label.
+        flip: Whether a mirrored image keeps its class; digits do not.
 
     Returns:
         `Splits`.
@@ -179,13 +189,20 @@ def from_arrays(
     >>> [len(part[1]) for part in (splits.train, splits.validation, splits.test)]
     [50, 8, 20]
     """
+    for name, part in (("train", train), ("test", test)):
+        pair = isinstance(part, (tuple, list)) and len(part) == 2
+        if not pair and (part is not None or name == "train"):
+            raise ValueError(
+                f"`{name}` must be a pair of images and labels. Received: {type(part)}"
+            )
     parts = [None if one is None else check_examples(*one) for one in (train, test)]
     if num_classes is None:
         num_classes = int(max(labels.max() for _, labels in filter(None, parts))) + 1
     for _, labels in filter(None, parts):
         check_labels(labels, num_classes)
     raw = Raw(tuple(map(str, range(num_classes))), *parts)
-    return _split("arrays", raw, train_size, validation_size, seed)
+    splits = _split("arrays", raw, train_size, validation_size, seed)
+    return dataclasses.replace(splits, flip=flip)
 
 
 def _split(name, raw, train_size, validation_size, seed):
@@ -254,5 +271,4 @@ def _read_tfds(name, folder):
 _READERS = {
     "digits": _read_digits,
     "fashion_mnist": _read_fashion_mnist,
-    "folder": lambda name, folder: read_folder(folder),
 }

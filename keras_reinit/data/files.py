@@ -77,8 +77,6 @@ def read_folder(folder, size=None):
     Raises:
         ValueError: If there are no images, classes differ, or a file cannot be read.
     """
-    if folder is None:
-        raise ValueError("`folder` must be a folder of images. Received: None")
     root = pathlib.Path(folder)
     parts = [root / "train", root / "test"]
     if not all(part.is_dir() for part in parts):

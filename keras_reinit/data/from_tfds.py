@@ -45,6 +45,11 @@ def read_tfds(name, folder=None, test_split="test", hint=""):
             columns = _columns(builder, split, (image, label))
             labels = columns[label].astype("int32")
             parts[split] = check_examples(columns[image], labels)
+    if "train" not in parts:
+        raise ValueError(
+            f"`name` must be of a data set with a split 'train'. Received: {name!r}, "
+            f"with {list(builder.info.splits)}"
+        )
     feature = builder.info.features[label]
     names = tuple(map(feature.int2str, range(feature.num_classes)))
     return Raw(names, parts["train"], parts.get(test_split))
@@ -76,8 +81,8 @@ def _prepared(name, folder, hint):
     except Exception as error:
         if type(error).__name__ == "DatasetNotFoundError":
             raise ValueError(
-                "`name` must be of a data set of tensorflow-datasets, 'digits' or "
-                f"'folder'. Received: {name!r}"
+                "`name` must be 'digits', that of a data set of tensorflow-datasets, "
+                f"or the path of a folder of images, with a '/'. Received: {name!r}"
             ) from error
         raise ValueError(
             f"Data set {name!r} could not be loaded through tensorflow-datasets. "

@@ -200,6 +200,13 @@ def _steps(n, batch_size):
 
 
 def _check_labels_fit(augment, num_classes, clean_labels):
+    unknown = [one for one in augment if not hasattr(one, "mixes_labels")]
+    if unknown:
+        raise ValueError(
+            "`augment` must be augmentations of `keras_reinit.data`, such as "
+            "`PadCropFlip(4)`, or `KerasLayer(layer)`; () is none. "
+            f"Received: {unknown[0]!r}"
+        )
     if num_classes is None and any(one.mixes_labels for one in augment):
         raise ValueError(
             "`num_classes` must be given where an augmentation mixes labels: they "

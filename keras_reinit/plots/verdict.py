@@ -81,6 +81,7 @@ def effect_figure(lines, label):
             lw=1.2,
             capsize=3,
         )
+    places = sorted({place for points in lines.values() for place, _ in points})
     if min(places) > 0 and max(places) / min(places) > 3:
         axis.set_xscale("log")
         axis.set_xticks(places, places)

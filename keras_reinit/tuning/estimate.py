@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_reinit import training
 from keras_reinit.compiled import Compiled, graph
+from keras_reinit.config import Config
 from keras_reinit.data import Facts
 from keras_reinit.flops import forward, forward_and_backward
 from keras_reinit.memory import training_memory
@@ -76,6 +77,10 @@ def estimate(configs, folder=None):
     >>> found.trials, found.epochs, found.steps
     (2, 20, 180)
     """
+    if isinstance(configs, Config) or not configs:
+        raise ValueError(
+            f"`configs` must be at least one `Config`, in a list. Received: {configs!r}"
+        )
     groups = collections.defaultdict(list)
     for config in configs:
         groups[_kind(config)].append(config)

@@ -9,6 +9,7 @@ from keras_reinit import training
 from keras_reinit.results import append_row, unreadable_lines, writable_folder
 from keras_reinit.tuning.heartbeat import Heartbeat
 from keras_reinit.tuning.hparams import write_trial
+from keras_reinit.tuning.hypermodel import HyperModel
 from keras_reinit.tuning.oracle import GridOracle
 
 # Memory may have been short because of what ran before.
@@ -54,6 +55,11 @@ class GridSearch(keras_tuner.Tuner):
         self, hypermodel, objective="val_accuracy", *, seeds=(0,), directory,
         report=print,
     ):  # fmt: skip
+        if not isinstance(hypermodel, HyperModel):
+            raise ValueError(
+                "`hypermodel` must be a `keras_reinit.tuning.HyperModel`. "
+                f"Received: hypermodel={hypermodel!r}"
+            )
         folder = writable_folder(directory)
         self.rows = folder / "rows.jsonl"
         torn = unreadable_lines(self.rows)

@@ -62,6 +62,13 @@ class HyperModel(keras_tuner.HyperModel):
     ):
         super().__init__()
         check_choice("epoch", epoch, EPOCHS)
+        if not callable(space):
+            raise ValueError(
+                "`space` must be a function of `hp` that returns a dict. "
+                f"Received: space={space!r}"
+            )
+        if not isinstance(base or Config(), Config):
+            raise ValueError(f"`base` must be a `Config`. Received: base={base!r}")
         self.space = space
         self.base = base or Config()
         self.epoch = epoch
