@@ -5,6 +5,7 @@ Each takes a dict from the names of its presets to their rows.
 
 from keras_reinit import effects, naming, sensitivity, study, verdict
 from keras_reinit.results import (
+    by_seed,
     finished,
     markdown_table,
     mean_validation,
@@ -120,16 +121,13 @@ def _told(difference):
 
 def _final(rows, setting, method):
     found = naming.by_setting(finished(rows))[setting][method]
-    return {row["config"]["seed"]: row["final"]["test_accuracy"] for row in found}
+    return by_seed(found)
 
 
 def _early_stopped(rows):
     groups = naming.by_setting(finished(rows))
     return {
-        setting: {
-            row["config"]["seed"]: row["best"]["test_accuracy"]
-            for row in methods["standard"]
-        }
+        setting: by_seed(methods["standard"], "best")
         for setting, methods in groups.items()
     }
 
@@ -143,9 +141,7 @@ def _best_budget(rows):
         best = max((group["standard"] for group in groups), key=mean_validation)
         setting = naming.by_setting(best)
         (name,) = setting
-        found[name] = {
-            row["config"]["seed"]: row["final"]["test_accuracy"] for row in best
-        }
+        found[name] = by_seed(best)
     return found
 
 

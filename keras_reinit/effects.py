@@ -4,7 +4,13 @@ import collections
 import dataclasses
 
 from keras_reinit.naming import names, value_of
-from keras_reinit.results import Interval, finished, paired_difference, stage_fits
+from keras_reinit.results import (
+    Interval,
+    by_seed,
+    finished,
+    paired_difference,
+    stage_fits,
+)
 
 # What an effect may change with, and how an axis calls it.
 AXES = {
@@ -79,11 +85,11 @@ def effects(rows, without=()):
     for ((setting, method), plain), some in groups.items():
         if method != "standard":
             baseline = standard.get(setting, [])
-            ours, theirs = _accuracies(some), _accuracies(baseline)
-            by_seed = {s: ours[s] - theirs[s] for s in ours.keys() & theirs.keys()}
+            ours, theirs = by_seed(some), by_seed(baseline)
+            gains = {s: ours[s] - theirs[s] for s in ours.keys() & theirs.keys()}
             lowest = min(stage_fits(some)[1:], default=float("nan"))
             last = next(reversed(stage_fits(baseline)), float("nan"))
-            found.append(Effect(*plain, by_seed, some[0], lowest, last))
+            found.append(Effect(*plain, gains, some[0], lowest, last))
     return found
 
 
@@ -123,7 +129,3 @@ def change(found, axis):
 
 def _has(row, name):
     return name != "stages" or row["config"]["method"] != "standard"
-
-
-def _accuracies(rows):
-    return {row["config"]["seed"]: row["final"]["test_accuracy"] for row in rows}

@@ -170,11 +170,11 @@ def _sensitivity(rows):
 
 def _heat_map(one, found):
     """Its colors compare the methods of a setting."""
-    alt = (
-        f"test accuracy from {np.nanmin(one.accuracy):.3f} to "
-        f"{np.nanmax(one.accuracy):.3f}; {one.share.mean:.0%} of the grid is near "
-        "the best"
-    )
+    known = one.accuracy[~np.isnan(one.accuracy)]
+    alt = "all trainings failed" if not known.size else (
+        f"test accuracy from {known.min():.3f} to {known.max():.3f}; "
+        f"{one.share.mean:.0%} of the grid is near the best"
+    )  # fmt: skip
     peers = [other for other in found if other.setting == one.setting]
     svg = plots.svg(plots.heat_map_figure(one, peers))
     return Figure(f"{one.method}, {one.setting}", alt, svg)

@@ -94,6 +94,11 @@ def mean_validation(rows):
     return statistics.mean(row["final"]["validation_accuracy"] for row in rows)
 
 
+def by_seed(rows, when="final", metric="test_accuracy"):
+    """Dict from seed to a metric, after the last (`"final"`) or the best epoch."""
+    return {row["config"]["seed"]: row[when][metric] for row in rows}
+
+
 def stage_fits(rows):
     """Tuple of the mean training accuracies at the end of each stage."""
     ends = [row["stages"] for row in rows]

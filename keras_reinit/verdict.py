@@ -5,6 +5,7 @@ import dataclasses
 from keras_reinit.naming import by_setting
 from keras_reinit.results import (
     Interval,
+    by_seed,
     finished,
     paired_difference,
     stage_fits,
@@ -132,16 +133,12 @@ def _cell(setting, method, methods):
 
 def _compare(rows, standard, when, is_standard):
     """Intervals of the test accuracy, and of its differences to standard training."""
-    accuracy = _by_seed(rows, when, "test_accuracy")
+    accuracy = by_seed(rows, when, "test_accuracy")
     interval = Interval.of(list(accuracy.values())) if accuracy else None
     if is_standard:
         return interval, None
-    baseline = _by_seed(standard, when, "test_accuracy")
+    baseline = by_seed(standard, when, "test_accuracy")
     return interval, paired_difference(accuracy, baseline)
-
-
-def _by_seed(rows, when, metric):
-    return {row["config"]["seed"]: row[when][metric] for row in rows}
 
 
 def _refits(method, fits, standard_fits):
