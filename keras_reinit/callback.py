@@ -277,12 +277,10 @@ class Reinitialize(keras.callbacks.Callback):
         return steps and steps * shortest
 
     def get_config(self):
-        return {
-            "schedule": keras.saving.serialize_keras_object(self.schedule),
-            "optimizer_state": self.optimizer_state,
-            "seed": self.seed,
-            "initializers": keras.saving.serialize_keras_object(self.initializers),
-        }
+        config = {"schedule": self.schedule, "optimizer_state": self.optimizer_state}
+        if self.draws:
+            config |= {"seed": self.seed, "initializers": self.initializers}
+        return keras.saving.serialize_keras_object(config)
 
     @classmethod
     def from_config(cls, config):

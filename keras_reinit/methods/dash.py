@@ -116,12 +116,8 @@ class Dash(Reinitialize):
         return direction_shrink(weight, -gradient, self.shrink, axes)
 
     def get_config(self):
-        config = super().get_config()
         own = ("shrink", "rate", "batch_size")
-        return {
-            **{name: config[name] for name in ("schedule", "optimizer_state")},
-            **{name: getattr(self, name) for name in own},
-        }
+        return {**super().get_config(), **{name: getattr(self, name) for name in own}}
 
 
 def _vectors(model):

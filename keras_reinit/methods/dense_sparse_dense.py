@@ -127,13 +127,8 @@ class DenseSparseDense(Reinitialize):
         super().on_train_end(logs)
 
     def get_config(self):
-        config = super().get_config()
-        return {
-            "schedule": config["schedule"],
-            "optimizer_state": config["optimizer_state"],
-            "sparsity": self.sparsity,
-            "final_rate": self.final_rate,
-        }
+        own = {"sparsity": self.sparsity, "final_rate": self.final_rate}
+        return {**super().get_config(), **own}
 
 
 def _is_sparse(stage):

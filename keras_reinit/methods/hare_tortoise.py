@@ -60,7 +60,3 @@ class HareTortoise(Reinitialize):
     def rule(self, stage, variable, fresh):
         """The average, where there is one."""
         return average_of(self.model.optimizer, variable)
-
-    def get_config(self):
-        config = super().get_config()
-        return {name: config[name] for name in ("schedule", "optimizer_state")}

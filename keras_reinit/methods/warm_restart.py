@@ -29,7 +29,3 @@ class WarmRestart(Reinitialize):
 
     def __init__(self, schedule, *, optimizer_state="fresh", when=None):
         super().__init__(schedule, optimizer_state=optimizer_state, seed=0, when=when)
-
-    def get_config(self):
-        config = super().get_config()
-        return {name: config[name] for name in ("schedule", "optimizer_state")}
