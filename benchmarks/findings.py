@@ -24,7 +24,7 @@ INTRODUCTION = """# When does it work? Nine questions
 
 Answers from committed rows, on scikit-learn's digits (600 training images, 100 epochs
 in 5 stages, 8 seeds) and Fashion-MNIST (500 real training images, 240 epochs in 3
-stages, 4 seeds), small CNNs but in (i), with learning rate and weight decay chosen for
+stages, 4 seeds; in (i) 120), small CNNs but in (i), with learning rate and weight decay chosen for
 each method and setting on validation data. Differences are to standard training with
 the same budget, paired by seed, after the last epoch, with 95% intervals (Student's t
 over seeds, for one test set). *Helps* and *hurts* are intervals that lie wholly above
@@ -226,9 +226,11 @@ QUESTIONS = (
         "all of the above is of such: ResNet-18, PreAct-ResNet-18, MobileNetV2.",
         "the differences of a PreAct-ResNet-18 of an eighth of the width, in the "
         "settings of the first figure; under noise as in (h).",
-        "with clean labels nothing is gained, and Born-Again loses beside DCW; with "
-        "40% of them drawn anew both gain far more than on a small CNN, more than "
-        "early stopping of both makes up for.",
+        "with clean labels nothing is gained, and Born-Again loses beside DCW. With "
+        "40% of them drawn anew both gain 12 to 15 points on digits, far more than "
+        "with a small CNN, and still 2 to 4 against standard training of the best "
+        "length; on Fashion-MNIST Born-Again gains 2.6, and against the best length "
+        "the interval holds zero.",
         ("preact_resnet18", "preact_resnet18_budget"),
         answers.residual_network,
     ),
