@@ -24,13 +24,14 @@ INTRODUCTION = """# When does it work? Nine questions
 
 Answers from committed rows, on scikit-learn's digits (600 training images, 100 epochs
 in 5 stages, 8 seeds) and Fashion-MNIST (500 real training images, 240 epochs in 3
-stages, 4 seeds; in (i) 120), small CNNs but in (i), with learning rate and weight decay chosen for
-each method and setting on validation data. Differences are to standard training with
-the same budget, paired by seed, after the last epoch, with 95% intervals (Student's t
-over seeds, for one test set). *Helps* and *hurts* are intervals that lie wholly above
-or below zero, bold in tables; each cell is judged on its own, so that of twenty cells
-without any effect one is expected to be called wrongly. What comes out otherwise than
-in Zaidi et al. 2022 is left as it is: these are far smaller networks and data sets.
+stages, 4 seeds; in (i) 120), small CNNs but in (i), with learning rate and weight decay
+chosen for each method and setting on validation data. Differences are to standard
+training with the same budget, paired by seed, after the last epoch, with 95% intervals
+(Student's t over seeds, for one test set). *Helps* and *hurts* are intervals that lie
+wholly above or below zero, bold in tables; each cell is judged on its own, so that of
+twenty cells without any effect one is expected to be called wrongly. What comes out
+otherwise than in Zaidi et al. 2022 is left as it is: these are far smaller networks and
+data sets.
 
 The first eight questions and their tests entered the history together with their
 first rows, (i) before the rows on Fashion-MNIST. Fashion-MNIST was lengthened from 90
