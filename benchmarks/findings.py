@@ -45,7 +45,7 @@ NORMS = """## Weight norms
 methods end with similar norms (Figure 6).
 
 Norm of all trainable weights after the first epoch of each stage → after its last,
-means over three seeds, at one learning rate and weight decay
+means over eight seeds, at one learning rate and weight decay
 (`--preset=digits/norms`):"""
 
 
@@ -172,7 +172,7 @@ QUESTIONS = (
         "regularization for Born-Again, none else).",
         "their differences in all settings.",
         "not with clean labels, where Born-Again rather hurts; with noisy ones "
-        "Born-Again is, see (d). Warm restarts never make a clear difference.",
+        "Born-Again is, see (d). Warm restarts make no clear difference.",
         ("table", "noise"),
         answers.teachers_and_restarts,
     ),
