@@ -144,21 +144,26 @@ def choose(cell, rows, seeds):
 
 def key_of(config):
     """A string that is the same for equal configs, given as `Config` or as dict."""
-    if isinstance(config, dict):
-        # Rows may be older than a field: they were run with what is its default.
-        config = Config(**config)
-    if config.method == "standard":  # It has no stages.
-        config = dataclasses.replace(config, stages=1)
+    config = _plain(config)
     fields = (field.name for field in dataclasses.fields(config) if field.compare)
     return json.dumps({name: getattr(config, name) for name in fields}, sort_keys=True)
 
 
 def cell_of(config):
-    """The `Config` that all candidates and seeds of a cell share, from one as dict."""
-    stages = 1 if config["method"] == "standard" else config["stages"]
+    """The `Config` that all candidates and seeds of a cell share."""
     return dataclasses.replace(
-        Config(**config), learning_rate=1.0, weight_decay=0.0, seed=0, stages=stages
+        _plain(config), learning_rate=1.0, weight_decay=0.0, seed=0
     )
+
+
+def _plain(config):
+    """A `Config`, of standard training, which has no stages, with one."""
+    if isinstance(config, dict):
+        # Rows may be older than a field: they were run with what is its default.
+        config = Config(**config)
+    if config.method == "standard":
+        config = dataclasses.replace(config, stages=1)
+    return config
 
 
 def run_study(study, path, **runs):
