@@ -137,10 +137,12 @@ QUESTIONS = (
         "all three (CIFAR-100, Shrink & Perturb: +7.6, +1.1, +4.2, -0.4 points; on "
         "Tiny ImageNet +1.9 beside all, with self-distillation).",
         "each method's difference beside augmentation (D), with cosine annealing (DC) "
-        "and weight decay (DCW), and the paired change from none to DCW.",
-        "nothing helps beside any of them, and on Fashion-MNIST a point or two is "
-        "lost by some; on digits every effect but that of the warm restart shrinks "
-        "from none to DCW. Augmentation without annealing is where most is lost.",
+        "and weight decay (DCW), on digits also beside annealing (C) and weight decay "
+        "(W) alone, and the paired change from none to DCW.",
+        "on digits what Shrink & Perturb gains stays beside annealing or weight decay "
+        "alone, and is gone wherever there is augmentation; every effect but that of "
+        "the warm restart shrinks from none to DCW. On Fashion-MNIST nothing helps, "
+        "and most is lost beside augmentation without annealing.",
         ("table",),
         answers.each_regularizer,
     ),
