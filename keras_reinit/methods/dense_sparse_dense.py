@@ -65,7 +65,8 @@ class DenseSparseDense(Reinitialize):
     def __init__(self, schedule, sparsity=0.3, final_rate=0.1, **kwargs):
         super().__init__(schedule, **{"seed": 0, **kwargs})
         check_share("sparsity", sparsity)
-        if not 0 < final_rate <= 1:
+        check_share("final_rate", final_rate)
+        if final_rate == 0:
             raise ValueError(
                 f"`final_rate` must be in (0, 1]. Received: final_rate={final_rate!r}"
             )
