@@ -59,6 +59,12 @@ def check_not_negative(name, value):
         raise ValueError(f"`{name}` must be >= 0. Received: {name}={value!r}")
 
 
+def check_positive(name, value):
+    """A `ValueError` unless a value is a number > 0."""
+    if not (isinstance(value, numbers.Real) and value > 0):
+        raise ValueError(f"`{name}` must be > 0. Received: {name}={value!r}")
+
+
 def check_choice(name, value, known):
     """A `ValueError` unless a value is one of a tuple."""
     if value not in known:

@@ -9,7 +9,7 @@ ImageNet).
 import keras
 from keras import ops
 
-from keras_reinit.arguments import check_choice
+from keras_reinit.arguments import check_choice, check_not_negative
 from keras_reinit.distillation_loss import DistillationLoss, permute_others
 from keras_reinit.student import check_student
 from keras_reinit.teacher_cache import check_key, split_key
@@ -86,9 +86,9 @@ class BornAgain(keras.Model):
         **kwargs,
     ):
         check_student(student, from_logits)
-        weights = keras.tree.flatten(distillation_weight)
-        _check_weights("distillation_weight", weights, distillation_weight)
-        _check_weights("student_loss_weight", [student_loss_weight])
+        for weight in keras.tree.flatten(distillation_weight):
+            check_not_negative("distillation_weight", weight)
+        check_not_negative("student_loss_weight", student_loss_weight)
         check_choice("knowledge", knowledge, KNOWLEDGE)
         check_choice("teacher_of", teacher_of, TEACHERS)
         super().__init__(name=name or f"born_again_{student.name}", **kwargs)
@@ -232,12 +232,6 @@ def _for_each(value, count):
     if value is None or not keras.tree.is_nested(value):
         return [value] * count
     return keras.tree.flatten(value)
-
-
-def _check_weights(name, weights, value=None):
-    if not all(weight >= 0 for weight in weights):
-        value = weights[0] if value is None else value
-        raise ValueError(f"`{name}` must be >= 0. Received: {name}={value!r}")
 
 
 def _untrained_copy(student):

@@ -9,6 +9,8 @@ gradient when T changes (Hinton et al. 2015, arXiv 1503.02531).
 import keras
 from keras import ops
 
+from keras_reinit.arguments import check_positive
+
 
 @keras.saving.register_keras_serializable("keras_reinit")
 class DistillationLoss(keras.losses.Loss):
@@ -32,10 +34,7 @@ class DistillationLoss(keras.losses.Loss):
         name="distillation_loss",
     ):  # fmt: skip
         super().__init__(name=name, reduction=reduction)
-        if not temperature > 0:
-            raise ValueError(
-                f"`temperature` must be > 0. Received: temperature={temperature!r}"
-            )
+        check_positive("temperature", temperature)
         self.temperature = temperature
         self.from_logits = from_logits
 

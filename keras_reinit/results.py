@@ -110,8 +110,8 @@ def stage_fits(rows):
     )
 
 
-def writable_folder(path):
-    """Makes a folder for results.
+def writable_folder(path, argument="output"):
+    """Makes a folder for results, which an argument names.
 
     Raises:
         ValueError: If it cannot be written to.
@@ -124,8 +124,8 @@ def writable_folder(path):
         probe.unlink()
     except OSError as error:
         raise ValueError(
-            f"`output` must be a folder that can be written to. Received: "
-            f"output={str(path)!r} ({error})"
+            f"`{argument}` must be a folder that can be written to. Received: "
+            f"{argument}={str(path)!r} ({error})"
         ) from error
     return folder
 

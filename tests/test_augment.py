@@ -274,16 +274,20 @@ def test_each_operation_is_as_frequent_as_the_others():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: data.PadCropFlip(-1), "`pad` must be >= 0"),
-        (lambda: data.Cutout(0), "`size` must be >= 1"),
+        (lambda: data.PadCropFlip(-1), "`pad` must be an integer >= 0"),
+        (lambda: data.Cutout(0), "`size` must be an integer >= 1"),
         (lambda: data.Cutout(4, fill=2), r"`fill` must be in \[0, 1\]"),
         (lambda: data.RandomErasing(chance=1.5), r"`chance` must be in \[0, 1\]"),
         (lambda: data.RandomErasing(area=(0.5, 0.1)), "`area` must be two numbers"),
-        (lambda: data.RandomErasing(aspect=0), r"`aspect` must be in \(0, 1\]"),
+        (lambda: data.RandomErasing(aspect=0), "`aspect` must be > 0"),
+        (lambda: data.RandomErasing(aspect=2.0), r"`aspect` must be in \[0, 1\]"),
+        (lambda: data.RandomErasing(area=0.5), "`area` must be two numbers"),
+        (lambda: data.RandomErasing(area=("a", "b")), r"`area` must be in \[0, 1\]"),
         (lambda: data.MixUp(0), "`alpha` must be > 0"),
+        (lambda: data.MixUp("1"), "`alpha` must be > 0. Received: alpha='1'"),
         (lambda: data.CutMix(-1), "`alpha` must be > 0"),
-        (lambda: data.RandAugment(0), "`num_ops` must be >= 1"),
-        (lambda: data.RandAugment(2, 31), r"`magnitude` must be in \[0, 30\]"),
+        (lambda: data.RandAugment(0), "`num_ops` must be an integer >= 1"),
+        (lambda: data.RandAugment(2, 31), r"`magnitude` must be an integer in \[0, 30"),
     ],
 )
 def test_bad_arguments(make, message):

@@ -185,6 +185,8 @@ def test_saving(tmp_path, toy, toy_model):
         (lambda s: BornAgain(keras.Sequential([layers.Dense(2)])), "`student` must be"),
         (lambda s: BornAgain(s, distillation_weight=-1), "`distillation_weight`"),
         (lambda s: BornAgain(s, temperature=0), "`temperature` must be > 0"),
+        (lambda s: BornAgain(s, temperature="1"), "`temperature` must be > 0"),
+        (lambda s: BornAgain(s, "1"), "`distillation_weight` must be >= 0"),
         (
             lambda s: BornAgain(
                 keras.Sequential([s.inputs[0], *s.layers, layers.Softmax()])

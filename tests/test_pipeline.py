@@ -96,13 +96,38 @@ def test_evaluation_keeps_every_example_in_order(cached_bytes, monkeypatch):
         (IMAGES, LABELS[:5], 4, "one for each image"),
         (IMAGES, LABELS / 1.0, 4, "`labels` must be integers"),
         (IMAGES, LABELS, 21, r"`batch_size` must be in \[1, n=20\]"),
-        (IMAGES, LABELS, 0, "`batch_size`"),
+        (IMAGES, LABELS, 0, "`batch_size` must be an integer >= 1"),
+        (IMAGES, LABELS, None, "`batch_size` must be an integer >= 1"),
     ],
 )
 def test_bad_examples(images, labels, size, message):
     standardize = data.Standardize((0.5,) * 3, (0.2,) * 3)
     with pytest.raises(ValueError, match=message):
         data.train_dataset(images, labels, size, seed=0, standardize=standardize)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"seed": None}, "`seed` must be an integer >= 0"),
+        ({"initial_epoch": -1}, "`initial_epoch` must be an integer >= 0"),
+        ({"standardize": None}, "`standardize` must be a function of images"),
+    ],
+)
+def test_bad_settings(given, message):
+    standardize = data.Standardize((0.5,) * 3, (0.2,) * 3)
+    with pytest.raises(ValueError, match=message):
+        data.train_dataset(
+            IMAGES, LABELS, 4, **{"seed": 0, "standardize": standardize, **given}
+        )
+
+
+@pytest.mark.parametrize("given", [{"batch_size": 0}, {"standardize": None}])
+def test_bad_settings_of_evaluation(given):
+    standardize = data.Standardize((0.5,) * 3, (0.2,) * 3)
+    (name,) = given
+    with pytest.raises(ValueError, match=f"`{name}` must be"):
+        data.eval_dataset(IMAGES, LABELS, **{"standardize": standardize, **given})
 
 
 EVERYTHING = (

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 
 import keras
 import keras_tuner
@@ -241,7 +242,13 @@ def test_a_killed_search_goes_on_and_runs_nothing_twice(tmp_path):
         ),
         (
             lambda: tuning.GridSearch(tuning.HyperModel(rates), directory="/proc/no"),
-            "`output` must be a folder",
+            "`directory` must be a folder",
+        ),
+        (
+            lambda: tuning.GridSearch(
+                tuning.HyperModel(rates), "val_acc", directory=tempfile.mkdtemp()
+            ),
+            r"`objective` must be of \('accuracy', .*Received: .*val_acc",
         ),
     ],
 )

@@ -7,9 +7,10 @@ callable with these two attributes. Images are uint8, or floats in [0, 1], and s
 
 import dataclasses
 
+import numpy as np
 import tensorflow as tf
 
-from keras_reinit.arguments import check_share
+from keras_reinit.arguments import check_positive, check_share, checked_integer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +40,7 @@ class PadCropFlip:
     mixes_labels = False
 
     def __post_init__(self):
-        if self.pad < 0:
-            raise ValueError(f"`pad` must be >= 0. Received: pad={self.pad!r}")
+        checked_integer("pad", self.pad)
 
     def __call__(self, images, draws):
         """Augments a batch.
@@ -101,8 +101,7 @@ class Cutout:
     mixes_labels = False
 
     def __post_init__(self):
-        if self.size < 1:
-            raise ValueError(f"`size` must be >= 1. Received: size={self.size!r}")
+        checked_integer("size", self.size, low=1)
         check_share("fill", self.fill)
 
     def __call__(self, images, draws):
@@ -149,16 +148,15 @@ class RandomErasing:
     def __post_init__(self):
         check_share("chance", self.chance)
         check_share("fill", self.fill)
-        low, high = self.area
-        if not 0 <= low <= high <= 1:
+        check_positive("aspect", self.aspect)
+        check_share("aspect", self.aspect)
+        if np.shape(self.area) != (2,) or not self.area[0] <= self.area[1]:
             raise ValueError(
                 "`area` must be two numbers in [0, 1], the smaller first. "
                 f"Received: area={self.area!r}"
             )
-        if not 0 < self.aspect <= 1:
-            raise ValueError(
-                f"`aspect` must be in (0, 1]. Received: aspect={self.aspect!r}"
-            )
+        for share in self.area:
+            check_share("area", share)
 
     def __call__(self, images, draws):
         """Augments a batch; draws: chance, area, aspect, row, column."""

@@ -11,6 +11,7 @@ import functools
 import numpy as np
 import tensorflow as tf
 
+from keras_reinit.arguments import check_positive
 from keras_reinit.data.augment import box_mask
 
 
@@ -23,8 +24,7 @@ class _OfPairs:
     mixes_labels = True
 
     def __post_init__(self):
-        if not self.alpha > 0:
-            raise ValueError(f"`alpha` must be > 0. Received: alpha={self.alpha!r}")
+        check_positive("alpha", self.alpha)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -72,6 +72,9 @@ def train_dataset(
         ValueError: If the arguments do not fit each other.
     """
     images, labels = check_examples(images, labels)
+    checked_integer("seed", seed)
+    checked_integer("initial_epoch", initial_epoch)
+    _check_standardize(standardize)
     if num_classes is not None:
         check_labels(labels, num_classes)
     augment = tuple(augment) if isinstance(augment, (list, tuple)) else (augment,)
@@ -167,6 +170,8 @@ class _Epochs:
 def eval_dataset(images, labels, batch_size=500, *, standardize, num_classes=None):
     """The examples in order, standardized; args as in `train_dataset`."""
     images, labels = check_examples(images, labels)
+    checked_integer("batch_size", batch_size, low=1)
+    _check_standardize(standardize)
     if num_classes is not None:
         labels = tf.one_hot(check_labels(labels, num_classes), num_classes)
     take = _source(images)
@@ -190,13 +195,20 @@ def untuned(dataset):
 
 
 def _steps(n, batch_size):
-    steps = n // max(batch_size, 1)
-    if not (steps and batch_size > 0):
+    if checked_integer("batch_size", batch_size, low=1) > n:
         raise ValueError(
             f"`batch_size` must be in [1, n={n}], the number of training examples. "
             f"Received: batch_size={batch_size!r}"
         )
-    return steps
+    return n // batch_size
+
+
+def _check_standardize(standardize):
+    if not callable(standardize):
+        raise ValueError(
+            "`standardize` must be a function of images, such as "
+            f"`Standardize.fit(images)`. Received: standardize={standardize!r}"
+        )
 
 
 def _check_labels_fit(augment, num_classes, clean_labels):

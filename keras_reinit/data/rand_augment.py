@@ -10,6 +10,8 @@ import math
 
 import tensorflow as tf
 
+from keras_reinit.arguments import checked_integer
+
 LEVELS = 30
 
 
@@ -42,15 +44,8 @@ class RandAugment:
     mixes_labels = False
 
     def __post_init__(self):
-        if self.num_ops < 1:
-            raise ValueError(
-                f"`num_ops` must be >= 1. Received: num_ops={self.num_ops!r}"
-            )
-        if not 0 <= self.magnitude <= LEVELS:
-            raise ValueError(
-                f"`magnitude` must be in [0, {LEVELS}]. "
-                f"Received: magnitude={self.magnitude!r}"
-            )
+        checked_integer("num_ops", self.num_ops, low=1)
+        checked_integer("magnitude", self.magnitude, high=LEVELS)
 
     @property
     def num_draws(self):

@@ -9,7 +9,7 @@ from keras_reinit import training
 from keras_reinit.results import append_row, unreadable_lines, writable_folder
 from keras_reinit.tuning.heartbeat import Heartbeat
 from keras_reinit.tuning.hparams import write_trial
-from keras_reinit.tuning.hypermodel import HyperModel
+from keras_reinit.tuning.hypermodel import METRICS, HyperModel
 from keras_reinit.tuning.oracle import GridOracle
 
 # Memory may have been short because of what ran before.
@@ -28,14 +28,15 @@ class GridSearch(keras_tuner.Tuner):
 
     Args:
         hypermodel: A `HyperModel`.
-        objective: String, or `keras_tuner.Objective`.
+        objective: Name of a metric of `HyperModel`, or a `keras_tuner.Objective` of
+            one.
         seeds: Integers; trials that share one are pairs, see `Config`.
         directory: Folder of the search, for `rows.jsonl`.
         report: Function that takes lines of progress.
 
     Raises:
-        ValueError: For a folder that cannot be written to, or hyperparameters whose
-            values cannot be listed.
+        ValueError: For an unknown objective, a folder that cannot be written to, or
+            hyperparameters whose values cannot be listed.
 
     Example:
 
@@ -60,7 +61,7 @@ class GridSearch(keras_tuner.Tuner):
                 "`hypermodel` must be a `keras_reinit.tuning.HyperModel`. "
                 f"Received: hypermodel={hypermodel!r}"
             )
-        folder = writable_folder(directory)
+        folder = writable_folder(directory, "directory")
         self.rows = folder / "rows.jsonl"
         torn = unreadable_lines(self.rows)
         if torn:
@@ -69,6 +70,7 @@ class GridSearch(keras_tuner.Tuner):
                 "full disk); their trials are run again, all others are kept"
             )
         oracle = GridOracle(objective, folder, tuple(seeds), report)
+        _check_objective(oracle.objective)
         super().__init__(
             oracle, hypermodel,
             directory=str(folder.parent), project_name=folder.name,
@@ -137,6 +139,13 @@ class GridSearch(keras_tuner.Tuner):
 
     def save(self):
         """Nothing: the rows are the state."""
+
+
+def _check_objective(objective):
+    if not objective.has_value(METRICS):
+        raise ValueError(
+            f"`objective` must be of {tuple(METRICS)}. Received: {objective}"
+        )
 
 
 def _is_out_of_memory(error):

@@ -15,6 +15,13 @@ from keras_reinit.data import Facts
 from keras_reinit.results import append_row
 
 EPOCHS = ("final", "best")
+# What a tuner is told, and what rows call it: training and validation, not test.
+METRICS = {
+    "accuracy": "train_accuracy",
+    "cross_entropy": "train_cross_entropy",
+    "val_accuracy": "validation_accuracy",
+    "val_cross_entropy": "validation_cross_entropy",
+}
 
 
 class HyperModel(keras_tuner.HyperModel):
@@ -150,10 +157,8 @@ class HyperModel(keras_tuner.HyperModel):
         keras.utils.clear_session()
 
     def metrics(self, row):
-        """What the tuner is told of a row: training and validation, not test."""
-        names = {"train_accuracy": "accuracy", "train_cross_entropy": "cross_entropy"}
-        names |= {f"validation_{name}": f"val_{name}" for name in names.values()}
-        return {new: row[self.epoch][old] for old, new in names.items()}
+        """What the tuner is told of a row: `METRICS`, of the chosen epoch."""
+        return {name: row[self.epoch][own] for name, own in METRICS.items()}
 
 
 def _paths(kwargs):
