@@ -1,6 +1,7 @@
 """The flags that all scripts share, made from the fields of `Config`."""
 
 import argparse
+import contextlib
 import dataclasses
 
 from absl import app, flags
@@ -83,8 +84,11 @@ def expanded(argv, preset=None):
     """A command line with the flags of its preset before its own."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--preset", "-preset", nargs="?", default=preset)
-    name = parser.parse_known_args(argv[1:])[0].preset
-    # What is no preset is said when all flags are parsed.
+    given = argv[1:]
+    # What is no preset, or no file, is said when all flags are parsed.
+    with contextlib.suppress(flags.Error):
+        given = flags.FLAGS.read_flags_from_files(given)
+    name = parser.parse_known_args(given)[0].preset
     files = [f"--flagfile={presets.path(name)}"] if name in presets.names() else []
     return [argv[0], *files, *argv[1:]]
 
