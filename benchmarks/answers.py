@@ -90,19 +90,16 @@ def when_it_hurts(rows):
 def shorter_standard(rows):
     """(h)"""
     noisy = [row for row in rows["noise"] if row["config"]["label_noise"] > 0]
-    early, short = _early_stopped(noisy), _best_budget(rows["budget"])
+    groups = naming.by_setting(finished(noisy))
+    short = _best_budget(rows["budget"])
     lines = []
-    for one in verdict.cells(noisy):
-        if one.method == "standard":
-            continue
-        ours = _final(noisy, one.setting, one.method)
-        against = [
-            paired_difference(ours, base[one.setting]) for base in (early, short)
-        ]
-        lines.append(
-            (one.setting, one.method, one.difference.signed())
-            + tuple(_told(difference) for difference in against)
-        )
+    for setting, methods in groups.items():
+        standard = methods.pop("standard", [])
+        others = by_seed(standard), by_seed(standard, "best"), short.get(setting, {})
+        for method, some in methods.items():
+            ours = by_seed(some)
+            against = [_told(paired_difference(ours, other)) for other in others]
+            lines.append((setting, method, *against))
     header = ("Setting", "Method", "To standard", "To standard, early stopping",
               "To standard at its best number of epochs")  # fmt: skip
     return markdown_table(header, lines)
@@ -119,30 +116,17 @@ def _told(difference):
     return f"{difference.signed()}, {word(difference)}" if difference else ""
 
 
-def _final(rows, setting, method):
-    found = naming.by_setting(finished(rows))[setting][method]
-    return by_seed(found)
-
-
-def _early_stopped(rows):
-    groups = naming.by_setting(finished(rows))
-    return {
-        setting: by_seed(methods["standard"], "best")
-        for setting, methods in groups.items()
-    }
-
-
 def _best_budget(rows):
-    """Of each noise rate, standard training at the epochs of the best validation."""
-    found = {}
-    for noise in sorted({row["config"]["label_noise"] for row in rows}):
-        some = [row for row in rows if row["config"]["label_noise"] == noise]
-        groups = naming.by_setting(finished(some)).values()
-        best = max((group["standard"] for group in groups), key=mean_validation)
-        setting = naming.by_setting(best)
-        (name,) = setting
-        found[name] = by_seed(best)
-    return found
+    """Of each setting, standard training at the epochs of the best validation."""
+    budgets = {}
+    for methods in naming.by_setting(finished(rows)).values():
+        some = methods.get("standard")
+        if some:  # Named without its epochs, as settings of one budget are.
+            budgets.setdefault(naming.names(some)[0][0], []).append(some)
+    return {
+        setting: by_seed(max(found, key=mean_validation))
+        for setting, found in budgets.items()
+    }
 
 
 def _verdicts(rows):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from absl import app, flags
 
+from benchmarks import answers, presets, search, study
 from benchmarks import flags as shared
-from benchmarks import presets, search, study
 from keras_reinit import online
 from keras_reinit.config import Config
 from keras_reinit.results import read_rows
@@ -65,6 +65,30 @@ def test_flags_count_before_those_of_a_preset(parsed, given):
     planned = study.from_flags()
     assert planned.seeds == (0, 1) and planned.base.stages == 4
     assert [one["label_noise"] for one in planned.settings] == [0, 0.2, 0.4, 0.6]
+
+
+def test_a_file_of_flags_may_name_a_preset(parsed, tmp_path):
+    file = tmp_path / "mine.flags"
+    file.write_text("--preset=digits/noise\n--seeds=2\n")
+    parsed(study.define_flags, *shared.expanded(["script", f"--flagfile={file}"])[1:])
+    assert [one["label_noise"] for one in study.from_flags().settings] == [
+        0, 0.2, 0.4, 0.6,
+    ]  # fmt: skip
+    assert study.from_flags().seeds == (0, 1)
+
+
+@pytest.mark.parametrize("failed", ["standard", "born_again"])
+def test_what_failed_is_left_out_of_the_answer(failed):
+    rows = {
+        name: [
+            {**row, "status": "failed"} if row["config"]["method"] == failed else row
+            for row in presets.rows(f"digits/{name}")
+        ]
+        for name in ("noise", "budget")
+    }
+    told = answers.shorter_standard(rows)
+    assert ("| born_again |" in told) == (failed != "born_again")
+    assert ("helps" in told) == (failed != "standard")
 
 
 @pytest.mark.parametrize("given", ["--preset=digits", "--preset"])
