@@ -3,7 +3,8 @@
 Each takes a dict from the names of its presets to their rows.
 """
 
-from keras_reinit import effects, naming, sensitivity, study, verdict
+from keras_reinit import naming, study
+from keras_reinit.report import effects, sensitivity, verdict
 from keras_reinit.results import (
     by_seed,
     finished,

@@ -2,7 +2,8 @@
 
 import typing
 
-from keras_reinit import study, verdict
+from keras_reinit import study
+from keras_reinit.report import verdict
 from keras_reinit.results import markdown_table
 
 

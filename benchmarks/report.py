@@ -13,13 +13,14 @@ import pathlib
 
 from absl import app
 
-from keras_reinit import commands, results, study
+from keras_reinit import results, study
+from keras_reinit.report import commands
 
-# The module that reports on rows of a kind, see `keras_reinit.commands.kind`.
+# The module that reports on rows of a kind, see `keras_reinit.report.commands.kind`.
 MODULES = {
-    "training": "report",
-    "online": "online_report",
-    "memorization": "memorization_report",
+    "training": "report.report",
+    "online": "report.online",
+    "memorization": "report.memorization",
 }
 
 

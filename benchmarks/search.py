@@ -21,9 +21,10 @@ from absl import app, flags
 
 from benchmarks import flags as shared
 from benchmarks import launch
-from keras_reinit import results, sensitivity, training
+from keras_reinit import results, training
 from keras_reinit.config import Config
 from keras_reinit.pool import default_processes
+from keras_reinit.report import sensitivity
 
 LISTS = (*shared.VARIED, "augment", "momentum", "stages")
 # What has values only where another flag has certain ones: its name, and which.

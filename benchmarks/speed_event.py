@@ -14,8 +14,9 @@ import keras
 import psutil
 import tensorflow as tf
 
-from keras_reinit import models, recipes
-from keras_reinit.fresh import fresh_draws
+from keras_reinit import models
+from keras_reinit.fresh import recipes
+from keras_reinit.fresh.weights import fresh_draws
 from keras_reinit.methods.shrink_perturb import shrink_perturb
 from keras_reinit.optimizers import reset_optimizer
 

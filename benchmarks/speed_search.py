@@ -18,8 +18,8 @@ import keras
 import keras_tuner
 
 from keras_reinit import add_weight_decay, data, training
-from keras_reinit.compiled import network_for
 from keras_reinit.config import Config
+from keras_reinit.training.compiled import network_for
 
 GRID = {
     "learning_rate": [0.01, 0.03, 0.1, 0.3, 1.0],

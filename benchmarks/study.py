@@ -20,8 +20,9 @@ from absl import app, flags
 
 from benchmarks import flags as shared
 from benchmarks import report
-from keras_reinit import memorization, online, pool, results, study, training
+from keras_reinit import pool, results, study, training
 from keras_reinit.config import METHODS, Config
+from keras_reinit.training import memorization, online
 
 # What makes a setting, and what a study compares within one.
 SETTING = ("regularization", "label_noise", "train_size", "width", "epochs")

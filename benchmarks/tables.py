@@ -1,13 +1,10 @@
 """The tables of the README and of docs/, each made from the rows of one benchmark."""
 
 from benchmarks import dry_run, methods_table
-from keras_reinit import (
-    memorization_report,
-    online_report,
-    sensitivity,
-    study,
-    verdict,
-)
+from keras_reinit import study
+from keras_reinit.report import memorization as memorization_report
+from keras_reinit.report import online as online_report
+from keras_reinit.report import sensitivity, verdict
 from keras_reinit.results import markdown_table
 
 

@@ -17,14 +17,10 @@ import re
 from absl import app
 
 from benchmarks import presets, tables
-from keras_reinit import (
-    memorization_report,
-    online_report,
-    report,
-    results,
-    sensitivity,
-    study,
-)
+from keras_reinit import report, results, study
+from keras_reinit.report import memorization as memorization_report
+from keras_reinit.report import online as online_report
+from keras_reinit.report import sensitivity
 
 REPORTS = {"online": online_report, "memorization": memorization_report}
 ROOT = pathlib.Path(__file__).parent.parent

@@ -7,17 +7,17 @@ import numpy as np
 
 from keras_reinit.arguments import check_choice, checked_initializers, checked_integer
 from keras_reinit.checks import check_budget, check_order, warn_of_slow_statistics
-from keras_reinit.fresh import fresh_draws
-from keras_reinit.optimizers import (
+from keras_reinit.distillation.student import frozen_ids, network_of
+from keras_reinit.fresh.recipes import find_recipes
+from keras_reinit.fresh.weights import fresh_draws
+from keras_reinit.optimizers.reset import (
     check_partial_reset,
     check_reset,
     reset_optimizer,
     restart_averages,
     trained_by,
 )
-from keras_reinit.recipes import find_recipes
 from keras_reinit.schedules import begun
-from keras_reinit.student import frozen_ids, network_of
 
 OPTIMIZER_STATES = ("fresh", "reinitialized", "keep")
 

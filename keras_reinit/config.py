@@ -4,7 +4,7 @@ import dataclasses
 
 from keras_reinit import data, models
 from keras_reinit.arguments import check_share, checked_integer, checked_type
-from keras_reinit.distillation_loss import DistillationLoss
+from keras_reinit.distillation import DistillationLoss
 from keras_reinit.methods import (
     Dash,
     DenseSparseDense,

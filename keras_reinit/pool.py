@@ -8,7 +8,7 @@ import signal
 import threading
 
 from keras_reinit import training
-from keras_reinit.compiled import CompiledModels
+from keras_reinit.training.compiled import CompiledModels
 
 
 @functools.cache

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from keras_reinit import blocks
-from keras_reinit.fresh import fresh_draws
-from keras_reinit.recipes import find_recipes
+from keras_reinit.fresh.recipes import find_recipes
+from keras_reinit.fresh.weights import fresh_draws
 
 FAST = ("ConvNeXtTiny", "EfficientNetB0", "MobileNetV3Small", "NASNetMobile")
 ALL = sorted(

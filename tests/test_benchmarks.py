@@ -11,10 +11,10 @@ from absl import app, flags
 
 from benchmarks import answers, presets, search, study
 from benchmarks import flags as shared
-from keras_reinit import online
 from keras_reinit.config import Config
 from keras_reinit.results import read_rows
 from keras_reinit.study import Study
+from keras_reinit.training import online
 
 TINY = ["--train_size=60", "--epochs=2", "--stages=2", "--width=2", "--batch_size=30"]
 

@@ -4,9 +4,10 @@ import dataclasses
 
 import pytest
 
-from keras_reinit import compiled, models, training
-from keras_reinit.compiled import Compiled, CompiledModels
+from keras_reinit import models, training
 from keras_reinit.config import Config
+from keras_reinit.training import compiled
+from keras_reinit.training.compiled import Compiled, CompiledModels
 
 BASE = Config(
     model="mlp", width=8, train_size=64, batch_size=16, epochs=4, stages=2,

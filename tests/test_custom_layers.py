@@ -12,8 +12,8 @@ from custom import own_model
 from keras import layers
 
 from keras_reinit import FullReinit, Stages, fresh_weights, reinitialize
-from keras_reinit.fresh import fresh_draws
-from keras_reinit.recipes import find_recipes
+from keras_reinit.fresh.recipes import find_recipes
+from keras_reinit.fresh.weights import fresh_draws
 
 
 class NoConfig(layers.Layer):

@@ -14,8 +14,8 @@ from keras_reinit import (
     ShrinkPerturb,
     Stages,
 )
-from keras_reinit.forward import run
-from keras_reinit.plasticity import effective_rank, norm, stable_rank
+from keras_reinit.diagnostics.forward import run
+from keras_reinit.diagnostics.plasticity import effective_rank, norm, stable_rank
 
 BEGIN = ("dormant_units", "dead_units", "effective_rank", "stable_rank",
          "weight_norm", "gradient_norm")  # fmt: skip

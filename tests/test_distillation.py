@@ -12,7 +12,7 @@ from keras_reinit import (
     Stages,
     fresh_weights,
 )
-from keras_reinit.distillation_loss import permute_others
+from keras_reinit.distillation.loss import permute_others
 
 
 def divergence(teacher, student, temperature):

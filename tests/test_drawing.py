@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from keras_reinit import drawing, random_numbers
-from keras_reinit.drawing import draw
+from keras_reinit.fresh import drawing, random_numbers
+from keras_reinit.fresh.drawing import draw
 
 initializers = keras.initializers
 DISTRIBUTIONS = {

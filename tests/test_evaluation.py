@@ -4,10 +4,10 @@ import pytest
 import tensorflow as tf
 
 from keras_reinit import data
-from keras_reinit.compiled import Compiled, one_hot
 from keras_reinit.config import Config
-from keras_reinit.evaluation import Evaluations, Validation, evaluator
 from keras_reinit.training import load
+from keras_reinit.training.compiled import Compiled, one_hot
+from keras_reinit.training.evaluation import Evaluations, Validation, evaluator
 
 BASE = {"model": "mlp", "width": 8, "train_size": 100, "batch_size": 32}
 

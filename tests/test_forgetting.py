@@ -15,9 +15,9 @@ from keras_reinit import (
     add_weight_decay,
     fresh_weights,
 )
-from keras_reinit.layer_graph import output_layers
+from keras_reinit.blocks.layer_graph import output_layers
+from keras_reinit.blocks.roles import kernels
 from keras_reinit.methods.weight_forgetting import smallest
-from keras_reinit.roles import kernels
 
 
 def changed(model, toy, callback):

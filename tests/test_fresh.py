@@ -19,8 +19,8 @@ from keras_reinit import (
     plan,
     reinitialize,
 )
-from keras_reinit.fresh import fresh_draws
-from keras_reinit.recipes import find_recipes
+from keras_reinit.fresh.recipes import find_recipes
+from keras_reinit.fresh.weights import fresh_draws
 
 
 def test_a_layers_own_initializer_rewinds_and_a_fresh_draw_does_not():

@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from keras_reinit import memorization, memorization_report
 from keras_reinit.config import Config
+from keras_reinit.report import memorization as memorization_report
+from keras_reinit.training import memorization
 
 SHORT = Config(
     model="mlp",

@@ -5,9 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from keras_reinit import online, online_report, training
+from keras_reinit import training
 from keras_reinit.config import Config
+from keras_reinit.report import online as online_report
 from keras_reinit.results import Interval
+from keras_reinit.training import online
 
 SHORT = Config(
     model="mlp", train_size=96, validation_size=60, epochs=4, stages=2, batch_size=32

@@ -8,7 +8,7 @@ import pytest
 from contract import dense_model
 
 from keras_reinit import FullReinit, Stages, per_variable_steps, reset_optimizer
-from keras_reinit.optimizers import STEPLESS, restart_averages
+from keras_reinit.optimizers.reset import STEPLESS, restart_averages
 
 optimizers = keras.optimizers
 schedules = keras.optimizers.schedules

@@ -8,9 +8,9 @@ import tensorflow_datasets as tfds
 from benchmarks import flags as shared
 from benchmarks import full_scale, presets, study
 from keras_reinit import training
-from keras_reinit.compiled import Compiled
 from keras_reinit.data import Facts
 from keras_reinit.results import append_row
+from keras_reinit.training.compiled import Compiled
 
 FULL_SCALE = [
     name for name in presets.names() if not name.startswith(("digits", "fashion_mnist"))

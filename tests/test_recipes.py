@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from keras_reinit import fresh_weights
-from keras_reinit.recipes import DATA_LAYERS, find_recipes
+from keras_reinit.fresh.recipes import DATA_LAYERS, find_recipes
 
 VECTOR, SEQUENCE = (16,), (5, 16)
 IMAGE, VOLUME = (8, 8, 16), (4, 4, 4, 16)

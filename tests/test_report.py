@@ -9,9 +9,10 @@ import pytest
 from absl import app
 
 from benchmarks import report as script
-from keras_reinit import commands, effects, naming, page, report, study, verdict
+from keras_reinit import naming, report, study
 from keras_reinit.config import Config
 from keras_reinit.plots import canvas
+from keras_reinit.report import commands, effects, page, verdict
 from keras_reinit.results import append_row
 
 ROOT = pathlib.Path(__file__).parent.parent

@@ -4,8 +4,8 @@ import os
 import pytest
 
 from keras_reinit import results
+from keras_reinit.report.verdict import cells
 from keras_reinit.results import Interval
-from keras_reinit.verdict import cells
 
 
 def test_interval_by_hand():

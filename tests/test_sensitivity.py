@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from keras_reinit import sensitivity
-from keras_reinit.sensitivity import sensitivities
+from keras_reinit.report import sensitivity
+from keras_reinit.report.sensitivity import sensitivities
 
 RATES, DECAYS = (0.01, 0.1), (0.0, 1e-4, 1e-3)
 

@@ -5,9 +5,15 @@ import keras
 import numpy as np
 import pytest
 
-from keras_reinit import BornAgain, compiled, data, fresh_weights, models, training
-from keras_reinit.compiled import Compiled, CompiledModels, num_steps, optimizer
+from keras_reinit import BornAgain, data, fresh_weights, models
 from keras_reinit.config import AUGMENTATIONS, METHODS, NOISES, Config
+from keras_reinit.training import compiled, training
+from keras_reinit.training.compiled import (
+    Compiled,
+    CompiledModels,
+    num_steps,
+    optimizer,
+)
 
 SHORT = {"train_size": 100, "epochs": 4, "stages": 2, "batch_size": 32, "width": 4}
 

@@ -20,11 +20,11 @@ from keras_reinit import (
     per_entry_steps,
     per_variable_steps,
 )
+from keras_reinit.diagnostics.plasticity import dormant
 from keras_reinit.methods.continual_backprop import averaged, replaced
 from keras_reinit.methods.knowledge_evolution import kept_units
 from keras_reinit.methods.self_normalized_resets import renewed
 from keras_reinit.models import preact_resnet18
-from keras_reinit.plasticity import dormant
 
 EVENT = Stages(2, 2)
 

@@ -25,8 +25,7 @@ import keras
 import numpy as np
 
 from keras_reinit.arguments import check_not_negative, check_share, checked_integer
-from keras_reinit.recycling import Recycling
-from keras_reinit.unit_statistics import UnitStatistics
+from keras_reinit.units import Recycling, UnitStatistics
 
 
 def averaged(utility, contribution, decay):

@@ -16,7 +16,7 @@ nothing here.
 import keras
 
 from keras_reinit.callback import Reinitialize
-from keras_reinit.optimizers import average_of, keeps_average
+from keras_reinit.optimizers.reset import average_of, keeps_average
 
 
 @keras.saving.register_keras_serializable("keras_reinit")

@@ -11,7 +11,7 @@ the loss does not need soonest.
 import keras
 
 from keras_reinit.arguments import check_model, check_not_negative
-from keras_reinit.weight_decay import check_unregularized
+from keras_reinit.optimizers.weight_decay import check_unregularized
 
 
 def add_l2_init(model, strength):

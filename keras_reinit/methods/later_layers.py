@@ -13,8 +13,8 @@ import keras
 
 from keras_reinit.arguments import checked_integer
 from keras_reinit.blocks import blocks
+from keras_reinit.blocks.roles import normalization_weights
 from keras_reinit.callback import Reinitialize
-from keras_reinit.roles import normalization_weights
 
 
 @keras.saving.register_keras_serializable("keras_reinit")

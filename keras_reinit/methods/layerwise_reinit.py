@@ -20,8 +20,7 @@ reading of the one public re-implementation (hlml/fortuitous_forgetting).
 import keras
 import numpy as np
 
-from keras_reinit.block_normalization import BlockNormalization
-from keras_reinit.blocks import blocks
+from keras_reinit.blocks import BlockNormalization, blocks
 from keras_reinit.callback import Reinitialize
 
 # A tensor with a smaller initial norm is taken to have begun at zero.

@@ -23,8 +23,8 @@ import keras
 import numpy as np
 
 from keras_reinit.arguments import check_not_negative
-from keras_reinit.plasticity import dormant
-from keras_reinit.recycling import Recycling
+from keras_reinit.diagnostics.plasticity import dormant
+from keras_reinit.units import Recycling
 
 
 @keras.saving.register_keras_serializable("keras_reinit")

@@ -24,8 +24,7 @@ import keras
 import numpy as np
 
 from keras_reinit.arguments import checked_integer
-from keras_reinit.recycling import Recycling
-from keras_reinit.unit_statistics import UnitStatistics
+from keras_reinit.units import Recycling, UnitStatistics
 
 
 def renewed(threshold, silence, firings, percentile, expansion):

@@ -9,10 +9,10 @@ import keras_tuner
 
 from keras_reinit import training
 from keras_reinit.arguments import check_choice
-from keras_reinit.compiled import CompiledModels, network_for
 from keras_reinit.config import Config
 from keras_reinit.data import Facts
 from keras_reinit.results import append_row
+from keras_reinit.training.compiled import CompiledModels, network_for
 
 EPOCHS = ("final", "best")
 # What a tuner is told, and what rows call it: training and validation, not test.

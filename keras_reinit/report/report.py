@@ -8,16 +8,17 @@ import pathlib
 
 import numpy as np
 
-from keras_reinit import commands, page, plots, verdict_table
-from keras_reinit.effects import AXES, axes, change, effects
+from keras_reinit import plots
 from keras_reinit.naming import names, value_of
-from keras_reinit.page import Figure, Section
+from keras_reinit.report import commands, page, verdict_table
+from keras_reinit.report.effects import AXES, axes, change, effects
+from keras_reinit.report.page import Figure, Section
+from keras_reinit.report.sensitivity import RULE as SENSITIVITY_RULE
+from keras_reinit.report.sensitivity import sensitivities
+from keras_reinit.report.verdict import cells, matrix
+from keras_reinit.report.verdict_table import markdown
 from keras_reinit.results import finished, verdict
 from keras_reinit.schedules import Stages
-from keras_reinit.sensitivity import RULE as SENSITIVITY_RULE
-from keras_reinit.sensitivity import sensitivities
-from keras_reinit.verdict import cells, matrix
-from keras_reinit.verdict_table import markdown
 
 __all__ = ["figure_png", "markdown", "sections", "write"]
 TITLE = "When does re-initialization work?"

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_reinit.arguments import check_choice, check_model, checked_integer
-from keras_reinit.recipes import data_of, find_recipes
+from keras_reinit.fresh.recipes import data_of, find_recipes
 
 MODES = ("fresh", "rewind")
 
@@ -124,7 +124,7 @@ def fresh_draws(recipes, seed, event=0):
     value need exist at a time.
 
     Args:
-        recipes: Of `keras_reinit.recipes.find_recipes`; found once, used at each
+        recipes: Of `keras_reinit.fresh.recipes.find_recipes`; found once, used at each
             event.
         seed: See `fresh_weights`.
         event: See `fresh_weights`.

@@ -5,7 +5,7 @@ import dataclasses
 
 from keras_reinit.config import Config
 from keras_reinit.naming import names
-from keras_reinit.page import Section
+from keras_reinit.report.page import Section
 
 # What a study has several values of where none is given.
 TUNED = ("method", "regularization", "label_noise", "learning_rate", "weight_decay")

@@ -5,12 +5,17 @@ import numpy as np
 
 from keras_reinit.arguments import check_choice, check_not_negative
 from keras_reinit.blocks import blocks
+from keras_reinit.blocks.layer_graph import output_layers
 from keras_reinit.checks import check_after
-from keras_reinit.forward import run
-from keras_reinit.gradients import Gradients
-from keras_reinit.layer_graph import output_layers
-from keras_reinit.plasticity import dormant, effective_rank, norm, stable_rank
-from keras_reinit.student import network_of
+from keras_reinit.diagnostics.forward import run
+from keras_reinit.diagnostics.gradients import Gradients
+from keras_reinit.diagnostics.plasticity import (
+    dormant,
+    effective_rank,
+    norm,
+    stable_rank,
+)
+from keras_reinit.distillation.student import network_of
 from keras_reinit.units import Units
 
 ROWS = 2048  # Of the features whose ranks are measured.

@@ -3,8 +3,8 @@
 import numpy as np
 
 from keras_reinit.callback import Reinitialize
-from keras_reinit.unit_statistics import UnitStatistics
-from keras_reinit.units import Units
+from keras_reinit.units.unit_statistics import UnitStatistics
+from keras_reinit.units.units import Units
 
 
 class Recycling(Reinitialize):

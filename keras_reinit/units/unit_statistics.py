@@ -3,8 +3,8 @@
 import keras
 
 from keras_reinit.arguments import check_model
-from keras_reinit.layer_graph import nodes_in_order, with_layers_after
-from keras_reinit.units import Units
+from keras_reinit.blocks.layer_graph import nodes_in_order, with_layers_after
+from keras_reinit.units.units import Units
 
 
 @keras.saving.register_keras_serializable("keras_reinit")

@@ -5,7 +5,7 @@ import math
 import keras
 import numpy as np
 
-from keras_reinit.per_variable_steps import (
+from keras_reinit.optimizers.step_counts import (
     PerEntrySteps,
     PerVariableSteps,
     check_optimizer,

@@ -12,7 +12,9 @@ import time
 import keras
 
 from keras_reinit import data
-from keras_reinit.compiled import (
+from keras_reinit.fresh import reinitialize
+from keras_reinit.provenance import provenance
+from keras_reinit.training.compiled import (
     augmentation,
     compile_for,
     network_for,
@@ -20,10 +22,8 @@ from keras_reinit.compiled import (
     one_hot,
     wrapped,
 )
-from keras_reinit.evaluation import Evaluations, evaluator, parts
-from keras_reinit.fresh import reinitialize
-from keras_reinit.provenance import provenance
-from keras_reinit.training import Finite, load
+from keras_reinit.training.evaluation import Evaluations, evaluator, parts
+from keras_reinit.training.training import Finite, load
 
 # As in the public code of Ash & Adams 2020: what counts as fitted.
 FITTED = 0.99

@@ -9,7 +9,7 @@ import os
 
 import numpy as np
 
-from keras_reinit.sandbox import bit_generator
+from keras_reinit.fresh.sandbox import bit_generator
 
 # Numbers drawn from one stream; each stream may have a thread of its own.
 CHUNK = 2**17

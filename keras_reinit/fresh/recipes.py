@@ -11,14 +11,14 @@ import functools
 import keras
 
 from keras_reinit.arguments import check_model, checked_initializers
-from keras_reinit.drawing import draw, is_of_keras
-from keras_reinit.rebuilding import (
+from keras_reinit.fresh.drawing import draw, is_of_keras
+from keras_reinit.fresh.rebuilding import (
     CannotRebuild,
     initializers_of,
     is_all_of_keras,
     rebuilt,
 )
-from keras_reinit.seeding import faults
+from keras_reinit.fresh.seeding import faults
 
 # What such a layer learned from data with `adapt` is not an initial value.
 DATA_LAYERS = (keras.layers.Normalization,)

@@ -7,10 +7,11 @@ of `keras_reinit.training`, with more curves.
 
 import keras
 
-from keras_reinit import data, training
-from keras_reinit.compiled import one_hot
+from keras_reinit import data
 from keras_reinit.diagnostics import Diagnostics
-from keras_reinit.evaluation import Evaluations, evaluator, parts
+from keras_reinit.training import training
+from keras_reinit.training.compiled import one_hot
+from keras_reinit.training.evaluation import Evaluations, evaluator, parts
 
 PROBE = 256  # Training examples that diagnostics are measured on.
 ACCURACIES = ("flipped_accuracy", "test_accuracy")

@@ -8,13 +8,13 @@ import keras
 from keras_reinit import models
 from keras_reinit.blocks import add_block_normalization, blocks
 from keras_reinit.distillation import BornAgain
-from keras_reinit.evaluation import evaluator
-from keras_reinit.fresh import fresh_draws
+from keras_reinit.distillation.student import check_student, network_of
+from keras_reinit.fresh.recipes import find_recipes
+from keras_reinit.fresh.weights import fresh_draws
 from keras_reinit.optimizers import reset_optimizer
-from keras_reinit.recipes import find_recipes
-from keras_reinit.student import check_student, network_of
-from keras_reinit.unit_statistics import add_unit_statistics
-from keras_reinit.weight_decay import WeightDecay, add_weight_decay
+from keras_reinit.optimizers.weight_decay import WeightDecay, add_weight_decay
+from keras_reinit.training.evaluation import evaluator
+from keras_reinit.units import add_unit_statistics
 
 # What of a config changes values of a training, but no operation of its graph.
 VALUES = (

@@ -4,7 +4,7 @@ import pathlib
 
 import keras
 
-from keras_reinit.student import check_student, network_of
+from keras_reinit.distillation.student import check_student, network_of
 
 
 class SaveGenerations(keras.callbacks.Callback):

@@ -10,9 +10,9 @@ import keras
 from keras import ops
 
 from keras_reinit.arguments import check_choice, check_not_negative
-from keras_reinit.distillation_loss import DistillationLoss, permute_others
-from keras_reinit.student import check_student
-from keras_reinit.teacher_cache import check_key, split_key
+from keras_reinit.distillation.loss import DistillationLoss, permute_others
+from keras_reinit.distillation.student import check_student
+from keras_reinit.distillation.teacher_cache import check_key, split_key
 
 KNOWLEDGE = ("full", "permuted", "confidence")
 TEACHERS = ("last", "average")

@@ -1,8 +1,8 @@
 """The verdict as a table: its title, a line for each cell, notes and the rule."""
 
 from keras_reinit.naming import value_of
+from keras_reinit.report.verdict import REFIT, cells
 from keras_reinit.results import finished, markdown_table
-from keras_reinit.verdict import REFIT, cells
 
 RULE = (
     "*helps* / *hurts*: the 95% interval (Student's t) of the paired differences to "

@@ -10,8 +10,8 @@ import inspect
 import keras
 import numpy as np
 
-from keras_reinit.drawing import is_of_keras, like, with_new_seeds
-from keras_reinit.sandbox import bit_generator, sandbox
+from keras_reinit.fresh.drawing import is_of_keras, like, with_new_seeds
+from keras_reinit.fresh.sandbox import bit_generator, sandbox
 
 # A layer's arguments of these kinds are compared with those of its twin.
 PLAIN = (bool, int, float, str, np.ndarray, type(None))

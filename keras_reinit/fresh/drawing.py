@@ -14,8 +14,8 @@ import keras
 import numpy as np
 from keras.src.initializers.random_initializers import compute_fans
 
-from keras_reinit.random_numbers import filled, normal, truncated_normal, uniform
-from keras_reinit.sandbox import bit_generator, sandbox
+from keras_reinit.fresh.random_numbers import filled, normal, truncated_normal, uniform
+from keras_reinit.fresh.sandbox import bit_generator, sandbox
 
 CONSTANTS = {keras.initializers.Zeros: 0, keras.initializers.Ones: 1}
 # Those for which 24 random bits are enough.

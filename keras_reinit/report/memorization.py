@@ -6,7 +6,6 @@ import dataclasses
 import numpy as np
 from scipy import stats
 
-from keras_reinit.memorization import MEASURES
 from keras_reinit.naming import by_setting
 from keras_reinit.results import (
     Interval,
@@ -16,6 +15,7 @@ from keras_reinit.results import (
     verdict,
 )
 from keras_reinit.schedules import Stages
+from keras_reinit.training.memorization import MEASURES
 
 BASELINE = "standard"
 RULE = (

@@ -1,0 +1,7 @@
+"""Measures of plasticity while a network trains."""
+
+from keras_reinit.diagnostics.diagnostics import Diagnostics
+
+__all__ = [
+    "Diagnostics",
+]
