@@ -7,17 +7,8 @@ import dataclasses
 from absl import app, flags
 
 from benchmarks import presets
-from keras_reinit import data, models
-from keras_reinit.callback import OPTIMIZER_STATES
-from keras_reinit.config import (
-    AUGMENTATIONS,
-    DTYPE_POLICIES,
-    METHODS,
-    NOISES,
-    REGULARIZATIONS,
-    WEIGHT_DECAYS,
-    Config,
-)
+from keras_reinit import data
+from keras_reinit.config import AUGMENTATIONS, CHOICES, METHODS, Config
 
 HELP = {
     "dataset": f"{', '.join(data.DATASETS)}, another of tensorflow-datasets, or "
@@ -55,15 +46,6 @@ HELP = {
     "steps_per_execution": "steps of one call of the device, which divide those of an "
     "epoch; by default an epoch of at most 32 steps, else 1",
     "seed": "seed of everything; runs that share it are pairs",
-}
-KNOWN = {
-    "model": tuple(models.MODELS),
-    "method": METHODS,
-    "regularization": REGULARIZATIONS,
-    "weight_decay_mode": WEIGHT_DECAYS,
-    "optimizer_state": OPTIMIZER_STATES,
-    "dtype_policy": DTYPE_POLICIES,
-    "noise": tuple(NOISES),
 }
 
 
@@ -165,11 +147,11 @@ def methods(default):
 def _define(field, is_list):
     name, text = field.name, HELP[field.name]
     if is_list:
-        known = f" ({', '.join(KNOWN[name])})" if name in KNOWN else ""
+        known = f" ({', '.join(CHOICES[name])})" if name in CHOICES else ""
         text += f"; several values{known}, separated by commas"
         flags.DEFINE_list(name, None, text)
-    elif name in KNOWN:
-        flags.DEFINE_enum(name, field.default, KNOWN[name], text)
+    elif name in CHOICES:
+        flags.DEFINE_enum(name, field.default, CHOICES[name], text)
     elif isinstance(field.default, bool):
         flags.DEFINE_bool(name, field.default, text)
     elif isinstance(field.default, str):

@@ -3,7 +3,15 @@
 import dataclasses
 
 from keras_reinit import data, models
-from keras_reinit.arguments import check_share, checked_integer, checked_type
+from keras_reinit.arguments import (
+    check_choice,
+    check_not_negative,
+    check_positive,
+    check_share,
+    checked_integer,
+    checked_type,
+)
+from keras_reinit.callback import OPTIMIZER_STATES
 from keras_reinit.distillation import DistillationLoss
 from keras_reinit.methods import (
     Dash,
@@ -44,8 +52,6 @@ METHODS = (
 # By their definitions the optimizer, and with it the schedule of its rate, runs on.
 RUNNING_ON = ("rifle", "dash", "hare_tortoise", "redo")
 REGULARIZATIONS = ("none", "D", "C", "W", "DC", "DW", "CW", "DCW")
-WEIGHT_DECAYS = ("l2", "decoupled")
-DTYPE_POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 NOISES = {
     "symmetric": data.SymmetricNoise,
     "pair_flip": data.PairFlipNoise,
@@ -62,6 +68,16 @@ AUGMENTATIONS = (
     "mixup",
     "cutmix",
 )
+# Of fields, the values that there are.
+CHOICES = {
+    "model": tuple(models.MODELS),
+    "method": METHODS,
+    "regularization": REGULARIZATIONS,
+    "weight_decay_mode": ("l2", "decoupled"),
+    "optimizer_state": OPTIMIZER_STATES,
+    "dtype_policy": ("float32", "mixed_bfloat16", "mixed_float16"),
+    "noise": tuple(NOISES),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,19 +164,8 @@ class Config:
             object.__setattr__(self, field.name, value)
         checked_integer("epochs", self.epochs, 1)
         checked_integer("stages", self.stages, 1, self.epochs)
-        for name, known in (
-            ("model", tuple(models.MODELS)),
-            ("method", METHODS),
-            ("regularization", REGULARIZATIONS),
-            ("weight_decay_mode", WEIGHT_DECAYS),
-            ("noise", tuple(NOISES)),
-            ("dtype_policy", DTYPE_POLICIES),
-        ):
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f"`{name}` must be one of {', '.join(known)}. "
-                    f"Received: {name}={getattr(self, name)!r}"
-                )
+        for name, known in CHOICES.items():
+            check_choice(name, getattr(self, name), known)
         self._check_numbers()
         uneven = self.epochs % self.stages
         if "C" in self.regularization and self.optimizer_state != "fresh" and uneven:
@@ -181,31 +186,25 @@ class Config:
         )
 
     def _check_numbers(self):
-        for name in ("train_size", "validation_size", "num_blocks", "width"):
+        for name in (
+            "train_size", "validation_size", "num_blocks", "width",
+            "steps_per_execution",
+        ):  # fmt: skip
             if getattr(self, name) is not None:
                 checked_integer(name, getattr(self, name), 1)
-        steps = self.steps_per_execution
-        for name, fits, limit in (
-            ("learning_rate", self.learning_rate > 0, "> 0"),
-            (
-                "batch_size",
-                0 < self.batch_size <= (self.train_size or self.batch_size),
-                f"in [1, train_size={self.train_size}]",
-            ),
-            ("steps_per_execution", steps is None or steps >= 1, ">= 1"),
-            ("momentum", 0 <= self.momentum < 1, "in [0, 1)"),
-            ("weight_decay", self.weight_decay >= 0, ">= 0"),
-            ("distillation_weight", self.distillation_weight >= 0, ">= 0"),
-            ("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)"),
-        ):
-            if not fits:
-                value = getattr(self, name)
+        checked_integer("batch_size", self.batch_size, 1, self.train_size)
+        check_positive("learning_rate", self.learning_rate)
+        check_not_negative("weight_decay", self.weight_decay)
+        check_not_negative("distillation_weight", self.distillation_weight)
+        for name in ("momentum", "label_smoothing"):
+            value = getattr(self, name)
+            if not 0 <= value < 1:
                 raise ValueError(
-                    f"`{name}` must be {limit}. Received: {name}={value!r}"
+                    f"`{name}` must be in [0, 1). Received: {name}={value!r}"
                 )
 
     def _check_data(self):
-        check_share("noise_rate", self.label_noise)
+        check_share("label_noise", self.label_noise)
         if self.noise == "asymmetric" and self.dataset not in ("cifar10", "cifar100"):
             raise ValueError(
                 "`noise` must not be 'asymmetric' but for cifar10 and cifar100, which "

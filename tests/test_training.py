@@ -103,17 +103,22 @@ def test_cosine_annealing_spans_one_stage():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"method": "dropout"}, "`method` must be one of standard, .*'dropout'"),
+        ({"method": "dropout"}, r"`method` must be one of \('standard', .*'dropout'"),
         ({"stages": 0}, r"`stages` must be an integer in \[1, 100\]"),
         ({"epochs": "10"}, "`epochs` must be of type int"),
         ({"batch_size": 64.0}, "`batch_size` must be of type int"),
         ({"learning_rate": None}, "`learning_rate` must be of type float"),
         ({"augment": None}, "`augment` must be of type str"),
         ({"full_budget": 1}, "`full_budget` must be of type bool"),
+        ({"batch_size": 0}, "`batch_size` must be an integer >= 1"),
+        (
+            {"batch_size": 65, "train_size": 64},
+            r"`batch_size` must be an integer in \[1, 64\]",
+        ),
         ({"train_size": -5}, "`train_size` must be an integer >= 1"),
         ({"num_blocks": 0}, "`num_blocks` must be an integer >= 1"),
-        ({"regularization": "WD"}, "`regularization` must be one of none"),
-        ({"label_noise": 1.1}, r"`noise_rate` must be in \[0, 1\]"),
+        ({"regularization": "WD"}, r"`regularization` must be one of \('none'"),
+        ({"label_noise": 1.1}, r"`label_noise` must be in \[0, 1\]"),
         ({"epochs": 3, "stages": 4}, "`stages` must be"),
         ({"method": "shrink_perturb", "shrink": 2.0}, "`shrink` must be"),
         ({"learning_rate": 0.0}, "`learning_rate` must be > 0"),
@@ -122,8 +127,8 @@ def test_cosine_annealing_spans_one_stage():
         ({"weight_decay": -1.0}, "`weight_decay` must be >= 0"),
         ({"optimizer_state": "new"}, "`optimizer_state` must be one of"),
         ({"seed": -1}, "`seed` must be"),
-        ({"dtype_policy": "float8"}, "`dtype_policy` must be one of float32, mixed"),
-        ({"steps_per_execution": 0}, "`steps_per_execution` must be >= 1"),
+        ({"dtype_policy": "float8"}, r"`dtype_policy` must be one of \('float32'"),
+        ({"steps_per_execution": 0}, "`steps_per_execution` must be an integer >= 1"),
     ],
 )
 def test_bad_configs(change, message):
