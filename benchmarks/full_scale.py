@@ -14,7 +14,7 @@ from keras_reinit import models
 from keras_reinit.data import Facts
 from keras_reinit.naming import by_setting
 from keras_reinit.results import finished, markdown_table, mean_validation
-from keras_reinit.tuning.memory import training_memory
+from keras_reinit.training.memory import training_memory
 
 PAGE = pathlib.Path(__file__).parent.parent / "docs" / "full_scale.md"
 METHODS = (

@@ -26,7 +26,6 @@ MODULES = {
 
 def module(rows):
     """The module that reports on some rows."""
-    # Drawing is not needed to train, so it is imported late.
     return importlib.import_module(f"keras_reinit.{MODULES[_kind(rows)]}")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from absl import app, flags
 
 from benchmarks import flags as shared
-from keras_reinit import data, results, training
+from keras_reinit import data, plots, results, training
 from keras_reinit.data.images import pixels_of
 
 ROWS = flags.DEFINE_integer("rows", 8, "number of examples", lower_bound=1)
@@ -73,7 +73,6 @@ def main(argv):
         shown, titles = columns(shared.config(), flags.FLAGS.folder, ROWS.value)
     except (ValueError, flags.Error) as error:
         raise app.UsageError(str(error)) from error
-    from keras_reinit import plots
 
     path = folder / "data.png"
     path.write_bytes(plots.png(plots.image_figure(shown, titles), dpi=150))

@@ -1,11 +1,5 @@
 """keras_reinit: re-initialization of neural networks during training, for Keras 3."""
 
-from keras_reinit.blocks import (
-    Block,
-    BlockNormalization,
-    add_block_normalization,
-    blocks,
-)
 from keras_reinit.callback import Reinitialize
 from keras_reinit.diagnostics import Diagnostics
 from keras_reinit.distillation import (
@@ -17,6 +11,12 @@ from keras_reinit.distillation import (
     keyed,
 )
 from keras_reinit.fresh import fresh_weights, reinitialize
+from keras_reinit.graph import (
+    Block,
+    BlockNormalization,
+    add_block_normalization,
+    blocks,
+)
 from keras_reinit.methods import (
     ContinualBackprop,
     Dash,

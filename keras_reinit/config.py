@@ -118,8 +118,8 @@ class Config:
         distillation_weight, temperature: Of Born-Again and `+distillation`.
         optimizer_state: `"fresh"`, `"reinitialized"` or `"keep"`, see `Reinitialize`;
             of no effect on methods that define it (`RUNNING_ON`).
-        dtype_policy: One of `DTYPE_POLICIES`, Keras' names; the mixed ones are for
-            GPUs and TPUs. Weights, their re-initialization and the loss stay float32.
+        dtype_policy: One of Keras' names in `CHOICES`; the mixed ones are for GPUs
+            and TPUs. Weights, their re-initialization and the loss stay float32.
         steps_per_execution: Integer, steps of one call of the device, which must
             divide those of an epoch; `None` for a whole epoch, if it is at most 32
             steps, else 1.

@@ -268,6 +268,21 @@ def test_each_operation_is_as_frequent_as_the_others():
     assert unchanged == pytest.approx((12 / 14) ** 2, abs=0.04)
 
 
+@pytest.mark.parametrize(
+    ("one", "same"),
+    [
+        (data.PadCropFlip(np.int64(2)), data.PadCropFlip(2)),
+        (data.RandomErasing(aspect=1), data.RandomErasing(aspect=1.0)),
+        (data.RandomErasing(aspect=np.float64(0.5)), data.RandomErasing(aspect=0.5)),
+    ],
+)
+def test_numbers_of_any_kind_will_do(one, same):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (4, 8, 8, 3)).astype("uint8")
+    draws = rng.random((4, one.num_draws))
+    np.testing.assert_array_equal(one(images, draws), same(images, draws))
+
+
 # --- bad input -------------------------------------------------------------------
 
 
@@ -282,7 +297,7 @@ def test_each_operation_is_as_frequent_as_the_others():
         (lambda: data.RandomErasing(aspect=0), "`aspect` must be > 0"),
         (lambda: data.RandomErasing(aspect=2.0), r"`aspect` must be in \[0, 1\]"),
         (lambda: data.RandomErasing(area=0.5), "`area` must be two numbers"),
-        (lambda: data.RandomErasing(area=("a", "b")), r"`area` must be in \[0, 1\]"),
+        (lambda: data.RandomErasing(area=("a", 1)), r"`area` must be in \[0, 1\]"),
         (lambda: data.MixUp(0), "`alpha` must be > 0"),
         (lambda: data.MixUp("1"), "`alpha` must be > 0. Received: alpha='1'"),
         (lambda: data.CutMix(-1), "`alpha` must be > 0"),

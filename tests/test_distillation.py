@@ -28,7 +28,7 @@ def test_the_loss_is_saved_with_a_model(tmp_path):
     assert (loss.temperature, loss.from_logits) == (3.0, False)
 
 
-@pytest.mark.parametrize("temperature", [1.0, 4.0])
+@pytest.mark.parametrize("temperature", [1.0, 4, np.array(4.0)])
 def test_the_loss_against_numpy(temperature):
     teacher, student = np.random.default_rng(0).normal(size=(2, 6, 5)) * 3
     ours = float(DistillationLoss(temperature)(teacher, student))

@@ -15,8 +15,8 @@ from keras_reinit import (
     add_weight_decay,
     fresh_weights,
 )
-from keras_reinit.blocks.layer_graph import output_layers
-from keras_reinit.blocks.roles import kernels
+from keras_reinit.graph.layer_graph import output_layers
+from keras_reinit.graph.roles import kernels
 from keras_reinit.methods.weight_forgetting import smallest
 
 

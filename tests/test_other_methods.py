@@ -14,8 +14,8 @@ from keras_reinit import (
     add_weight_decay,
     inject_plasticity,
 )
-from keras_reinit.blocks.roles import kernels
 from keras_reinit.diagnostics.gradients import Gradients
+from keras_reinit.graph.roles import kernels
 from keras_reinit.methods.dash import direction_shrink
 from keras_reinit.methods.weight_forgetting import smallest
 

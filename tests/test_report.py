@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 import re
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from absl import app
@@ -103,6 +104,15 @@ def test_the_report_has_all_that_rows_tell(tmp_path):
     assert "currentColor" in html and canvas.TEXT not in html
     figures = re.findall(r'<figure role="img" aria-label="([^"]+)"', html)
     assert len(figures) == html.count("<svg") and min(map(len, figures)) > 20
+
+
+def test_drawing_leaves_the_settings_of_a_notebook_alone():
+    rows = [row("standard", 0.9), row("rifle", 0.8)]
+    with plt.rc_context({"text.color": "red"}):
+        before = dict(plt.rcParams), plt.get_fignums()
+        mine = report.figure_png(rows)
+        assert (dict(plt.rcParams), plt.get_fignums()) == before
+    assert mine == report.figure_png(rows)
 
 
 def test_a_page_escapes_what_rows_say():

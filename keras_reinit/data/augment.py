@@ -55,7 +55,8 @@ class PadCropFlip:
         """
         images = tf.convert_to_tensor(images)
         draws = tf.cast(draws, tf.float32)
-        return _pad_crop_flip(images, draws, pad=self.pad, flip=self.flip)
+        # What is no number of Python's own would be a tensor there.
+        return _pad_crop_flip(images, draws, pad=int(self.pad), flip=bool(self.flip))
 
 
 # Compiled, the two gathers are one loop: three to four times as fast.
@@ -150,13 +151,14 @@ class RandomErasing:
         check_share("fill", self.fill)
         check_positive("aspect", self.aspect)
         check_share("aspect", self.aspect)
-        if np.shape(self.area) != (2,) or not self.area[0] <= self.area[1]:
+        pair = self.area if np.shape(self.area) == (2,) else ()
+        for share in pair:
+            check_share("area", share)
+        if not (pair and pair[0] <= pair[1]):
             raise ValueError(
                 "`area` must be two numbers in [0, 1], the smaller first. "
                 f"Received: area={self.area!r}"
             )
-        for share in self.area:
-            check_share("area", share)
 
     def __call__(self, images, draws):
         """Augments a batch; draws: chance, area, aspect, row, column."""
@@ -164,7 +166,8 @@ class RandomErasing:
         height, width = images.shape[1:3]
         low, high = self.area
         area = (low + (high - low) * draws[:, 1]) * height * width
-        root = tf.pow(self.aspect, draws[:, 2] - 0.5)  # Of the aspect, log-uniform.
+        # Of the aspect, log-uniform.
+        root = tf.pow(float(self.aspect), draws[:, 2] - 0.5)
         sides = tf.sqrt(area)[:, None] * tf.stack([root, 1 / root], axis=1)
         sides = tf.minimum(tf.round(sides), [height, width])
         begin = tf.floor(draws[:, 3:] * ([height + 1, width + 1] - sides))

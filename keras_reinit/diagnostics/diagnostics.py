@@ -4,8 +4,6 @@ import keras
 import numpy as np
 
 from keras_reinit.arguments import check_choice, check_not_negative
-from keras_reinit.blocks import blocks
-from keras_reinit.blocks.layer_graph import output_layers
 from keras_reinit.checks import check_after
 from keras_reinit.diagnostics.forward import run
 from keras_reinit.diagnostics.gradients import Gradients
@@ -16,6 +14,8 @@ from keras_reinit.diagnostics.plasticity import (
     stable_rank,
 )
 from keras_reinit.distillation.student import network_of
+from keras_reinit.graph import blocks
+from keras_reinit.graph.layer_graph import output_layers
 from keras_reinit.units import Units
 
 ROWS = 2048  # Of the features whose ranks are measured.

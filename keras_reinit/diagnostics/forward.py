@@ -4,7 +4,7 @@ import collections
 
 import keras
 
-from keras_reinit.blocks.layer_graph import nodes_in_order
+from keras_reinit.graph.layer_graph import nodes_in_order
 
 
 def run(model, inputs, visit):

@@ -18,7 +18,7 @@ import numpy as np
 from keras_reinit.arguments import check_share
 from keras_reinit.callback import Reinitialize
 from keras_reinit.diagnostics.gradients import Gradients
-from keras_reinit.units.layer_kinds import KERNELS, kind
+from keras_reinit.graph.layer_kinds import KERNELS, kind
 
 
 def direction_shrink(weight, descent, shrink, axes):

@@ -15,8 +15,8 @@ import keras
 import numpy as np
 
 from keras_reinit.arguments import check_share
-from keras_reinit.blocks.roles import kernels
 from keras_reinit.callback import Reinitialize
+from keras_reinit.graph.roles import kernels
 from keras_reinit.methods.weight_forgetting import smallest
 
 

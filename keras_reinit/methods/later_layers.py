@@ -12,9 +12,9 @@ told otherwise, and so does this.
 import keras
 
 from keras_reinit.arguments import checked_integer
-from keras_reinit.blocks import blocks
-from keras_reinit.blocks.roles import normalization_weights
 from keras_reinit.callback import Reinitialize
+from keras_reinit.graph import blocks
+from keras_reinit.graph.roles import normalization_weights
 
 
 @keras.saving.register_keras_serializable("keras_reinit")

@@ -20,8 +20,8 @@ reading of the one public re-implementation (hlml/fortuitous_forgetting).
 import keras
 import numpy as np
 
-from keras_reinit.blocks import BlockNormalization, blocks
 from keras_reinit.callback import Reinitialize
+from keras_reinit.graph import BlockNormalization, blocks
 
 # A tensor with a smaller initial norm is taken to have begun at zero.
 ZERO_NORM = 1e-6

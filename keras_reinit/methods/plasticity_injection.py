@@ -12,8 +12,8 @@ is no callback.
 import keras
 
 from keras_reinit.arguments import check_model, checked_integer
-from keras_reinit.blocks import blocks
 from keras_reinit.fresh import fresh_weights
+from keras_reinit.graph import blocks
 
 
 def inject_plasticity(model, seed, encoder_end=None, event=0):

@@ -12,8 +12,8 @@ random head; here nothing is ever re-drawn after the last stage.
 
 import keras
 
-from keras_reinit.blocks.roles import head_weights
 from keras_reinit.callback import Reinitialize
+from keras_reinit.graph.roles import head_weights
 
 
 @keras.saving.register_keras_serializable("keras_reinit")

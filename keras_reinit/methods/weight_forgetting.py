@@ -21,9 +21,9 @@ import keras
 import numpy as np
 
 from keras_reinit.arguments import check_choice, check_share
-from keras_reinit.blocks.roles import kernels
 from keras_reinit.callback import Reinitialize
 from keras_reinit.fresh.random_numbers import filled, uniform
+from keras_reinit.graph.roles import kernels
 
 CHOICES = ("random", "fixed", "magnitude")
 # A stream of random numbers apart from those of the fresh weights.

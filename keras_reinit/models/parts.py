@@ -10,7 +10,7 @@ step: Keras' default 0.99 lags far behind the weights in short stages.
 import keras
 from keras import layers
 
-from keras_reinit.blocks import add_block_normalization
+from keras_reinit.graph import add_block_normalization
 
 
 def conv(x, filters, kernel, stride=1, *, name, depthwise=False):

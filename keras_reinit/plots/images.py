@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from keras_reinit.plots.canvas import panels
+from keras_reinit.plots.canvas import panels, styled
 
 
+@styled()
 def image_figure(columns, titles):
     """Draws images side by side, each with its title.
 

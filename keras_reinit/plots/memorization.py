@@ -1,6 +1,6 @@
 """The figure of what is learned of wrong labels."""
 
-from keras_reinit.plots.canvas import panels, stage_marks
+from keras_reinit.plots.canvas import panels, stage_marks, styled
 
 MEMORIZATION = {
     "flipped_accuracy": "wrong labels learned",
@@ -11,11 +11,12 @@ MEMORIZATION = {
 }
 
 
+@styled()
 def memorization_figure(found):
     """Draws curves of memorization and diagnostics, a column for each setting.
 
     Args:
-        found: List of `memorization_report.Memory`.
+        found: List of `report.memorization.Memory`.
     """
     settings = list(dict.fromkeys(one.setting for one in found))
     figure, axes = panels(

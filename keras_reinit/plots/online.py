@@ -1,13 +1,14 @@
 """The figure of training on data that arrive in chunks."""
 
-from keras_reinit.plots.canvas import panels
+from keras_reinit.plots.canvas import panels, styled
 
 
+@styled()
 def online_figure(found):
     """Draws accuracy and steps to fit as data grow, a column for each setting.
 
     Args:
-        found: List of `online_report.Curve`.
+        found: List of `report.online.Curve`.
     """
     settings = list(dict.fromkeys(one.setting for one in found))
     figure, axes = panels(2, len(settings), (4.6, 3.2))

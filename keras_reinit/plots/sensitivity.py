@@ -2,16 +2,17 @@
 
 import numpy as np
 
-from keras_reinit.plots.canvas import panels
+from keras_reinit.plots.canvas import panels, styled
 
 PANEL = (3.2, 3.0)
 
 
+@styled()
 def sensitivity_figure(found):
     """Draws heat maps on one scale, a row for each setting.
 
     Args:
-        found: List of `sensitivity.Sensitivity`.
+        found: List of `report.sensitivity.Sensitivity`.
     """
     settings = list(dict.fromkeys(one.setting for one in found))
     methods = list(dict.fromkeys(one.method for one in found))
@@ -27,11 +28,12 @@ def sensitivity_figure(found):
     return figure
 
 
+@styled()
 def heat_map_figure(one, found):
     """Draws one heat map, on the scale of several.
 
     Args:
-        one: A `sensitivity.Sensitivity`.
+        one: A `report.sensitivity.Sensitivity`.
         found: List of them, which share the scale.
     """
     figure, axes = panels(1, 1, (PANEL[0] + 0.6, PANEL[1]))

@@ -9,14 +9,16 @@ from keras_reinit.plots.canvas import (
     legend_below,
     panels,
     stage_marks,
+    styled,
 )
 
 
+@styled()
 def verdict_figure(cells, curves, stages):
     """Draws the verdict: differences to standard training, and accuracy by epoch.
 
     Args:
-        cells: Tuple of `verdict.Cell`.
+        cells: Tuple of `report.verdict.Cell`.
         curves: Dict from (setting, method) to the mean validation accuracy, a
             sequence over epochs.
         stages: Tuple of the epochs at which stages begin.
@@ -33,6 +35,7 @@ def verdict_figure(cells, curves, stages):
     return figure
 
 
+@styled()
 def difference_figure(cells):
     """Draws the differences of one setting to standard training."""
     figure, axes = panels(1, 1, (4.4, 0.9 + 0.42 * len(cells)))
@@ -40,6 +43,7 @@ def difference_figure(cells):
     return figure
 
 
+@styled()
 def curve_figure(curves, stages, label):
     """Draws curves over epochs.
 
@@ -55,6 +59,7 @@ def curve_figure(curves, stages, label):
     return figure
 
 
+@styled()
 def effect_figure(lines, label):
     """Draws how effects change with a number.
 

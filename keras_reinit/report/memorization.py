@@ -1,4 +1,4 @@
-"""What rows of `keras_reinit.memorization` say: does less memorization come with it?"""
+"""What rows of `keras_reinit.training.memorization` say: is less memorized?"""
 
 import collections
 import dataclasses
@@ -6,6 +6,7 @@ import dataclasses
 import numpy as np
 from scipy import stats
 
+from keras_reinit import plots
 from keras_reinit.naming import by_setting
 from keras_reinit.results import (
     Interval,
@@ -114,8 +115,6 @@ def markdown(rows):
 
 def write(rows, folder):
     """Writes `memorization.md` and `.png`; returns the list of their paths."""
-    from keras_reinit import plots  # Drawing is not needed to train.
-
     paths = [folder / f"memorization.{kind}" for kind in ("md", "png")]
     paths[0].write_text(f"{markdown(rows)}\n", encoding="utf-8")
     paths[1].write_bytes(plots.png(plots.memorization_figure(memories(rows)), dpi=120))

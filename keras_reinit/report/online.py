@@ -1,9 +1,10 @@
-"""What rows of `keras_reinit.online` say: accuracy and cost as data grow."""
+"""What rows of `keras_reinit.training.online` say: accuracy and cost as data grow."""
 
 import dataclasses
 
 import numpy as np
 
+from keras_reinit import plots
 from keras_reinit.naming import by_setting
 from keras_reinit.results import (
     Interval,
@@ -91,8 +92,6 @@ def _line(one, whole):
 
 def write(rows, folder):
     """Writes `warm_start.md` and `warm_start.png`; returns the list of their paths."""
-    from keras_reinit import plots  # Drawing is not needed to train.
-
     (folder / "warm_start.md").write_text(f"{markdown(rows)}\n", encoding="utf-8")
     figure = plots.png(plots.online_figure(curves(rows)), dpi=120)
     (folder / "warm_start.png").write_bytes(figure)

@@ -2,8 +2,6 @@
 
 import dataclasses
 
-import jinja2
-
 from keras_reinit.results import markdown_table
 
 TEMPLATE = """<!doctype html>
@@ -99,6 +97,8 @@ class Section:
 
 def html(title, sections):
     """One HTML page that needs no other file and runs no script."""
+    import jinja2  # Who trains does without.
+
     template = jinja2.Environment(autoescape=True).from_string(TEMPLATE)
     return template.render(title=title, sections=sections)
 

@@ -10,6 +10,7 @@ import itertools
 
 import numpy as np
 
+from keras_reinit import plots
 from keras_reinit.naming import names
 from keras_reinit.results import (
     Interval,
@@ -105,8 +106,6 @@ def write(rows, folder, within=WITHIN):
     Returns:
         List of the paths that were written.
     """
-    from keras_reinit import plots  # Not every search draws.
-
     found = sensitivities(rows, within)
     if not found:
         return []

@@ -6,11 +6,11 @@ import dataclasses
 import keras
 
 from keras_reinit import models
-from keras_reinit.blocks import add_block_normalization, blocks
 from keras_reinit.distillation import BornAgain
 from keras_reinit.distillation.student import check_student, network_of
 from keras_reinit.fresh.recipes import find_recipes
 from keras_reinit.fresh.weights import fresh_draws
+from keras_reinit.graph import add_block_normalization, blocks
 from keras_reinit.optimizers import reset_optimizer
 from keras_reinit.optimizers.weight_decay import WeightDecay, add_weight_decay
 from keras_reinit.training.evaluation import evaluator

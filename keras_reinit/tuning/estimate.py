@@ -13,8 +13,8 @@ from keras_reinit import training
 from keras_reinit.config import Config
 from keras_reinit.data import Facts
 from keras_reinit.training.compiled import Compiled, graph
-from keras_reinit.tuning.flops import forward, forward_and_backward
-from keras_reinit.tuning.memory import training_memory
+from keras_reinit.training.flops import forward, forward_and_backward
+from keras_reinit.training.memory import training_memory
 
 # A short training: two stages, of which the second is taught by the first. It has few
 # steps an epoch; where they take little time, more of them, in more epochs.

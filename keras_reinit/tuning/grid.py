@@ -9,7 +9,7 @@ from keras_reinit import training
 from keras_reinit.results import append_row, unreadable_lines, writable_folder
 from keras_reinit.tuning.heartbeat import Heartbeat
 from keras_reinit.tuning.hparams import write_trial
-from keras_reinit.tuning.hypermodel import METRICS, HyperModel
+from keras_reinit.tuning.hypermodel import HyperModel
 from keras_reinit.tuning.oracle import GridOracle
 
 # Memory may have been short because of what ran before.
@@ -28,8 +28,7 @@ class GridSearch(keras_tuner.Tuner):
 
     Args:
         hypermodel: A `HyperModel`.
-        objective: Name of a metric of `HyperModel`, or a `keras_tuner.Objective` of
-            one.
+        objective: As any tuner's, see `HyperModel`.
         seeds: Integers; trials that share one are pairs, see `Config`.
         directory: Folder of the search, for `rows.jsonl`.
         report: Function that takes lines of progress.
@@ -70,7 +69,7 @@ class GridSearch(keras_tuner.Tuner):
                 "full disk); their trials are run again, all others are kept"
             )
         oracle = GridOracle(objective, folder, tuple(seeds), report)
-        _check_objective(oracle.objective)
+        _check_objective(oracle.objective, hypermodel.METRICS)
         super().__init__(
             oracle, hypermodel,
             directory=str(folder.parent), project_name=folder.name,
@@ -141,10 +140,10 @@ class GridSearch(keras_tuner.Tuner):
         """Nothing: the rows are the state."""
 
 
-def _check_objective(objective):
-    if not objective.has_value(METRICS):
+def _check_objective(objective, metrics):
+    if not objective.has_value(metrics):
         raise ValueError(
-            f"`objective` must be of {tuple(METRICS)}. Received: {objective}"
+            f"`objective` must be of {tuple(metrics)}. Received: {objective}"
         )
 
 

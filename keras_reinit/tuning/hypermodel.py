@@ -15,13 +15,6 @@ from keras_reinit.results import append_row
 from keras_reinit.training.compiled import CompiledModels, network_for
 
 EPOCHS = ("final", "best")
-# What a tuner is told, and what rows call it: training and validation, not test.
-METRICS = {
-    "accuracy": "train_accuracy",
-    "cross_entropy": "train_cross_entropy",
-    "val_accuracy": "validation_accuracy",
-    "val_cross_entropy": "validation_cross_entropy",
-}
 
 
 class HyperModel(keras_tuner.HyperModel):
@@ -29,8 +22,8 @@ class HyperModel(keras_tuner.HyperModel):
 
     Learning rate, weight decay, augmentation, noise, method and its parameters are
     fields of a `Config`; the method's callback and the data are made for each trial.
-    The tuner's objective is one of `val_accuracy` and `val_cross_entropy`; test data
-    are in the rows alone.
+    The tuner's objective is `"val_accuracy"`, or `keras_tuner.Objective(
+    "val_cross_entropy", "min")`; test data are in the rows alone.
 
     Args:
         space: Function of a `keras_tuner.HyperParameters` that returns a dict of
@@ -63,6 +56,14 @@ class HyperModel(keras_tuner.HyperModel):
     >>> len(tuner.oracle.get_best_trials())
     1
     """
+
+    # What a tuner is told, and what rows call it: training and validation, not test.
+    METRICS = {
+        "accuracy": "train_accuracy",
+        "cross_entropy": "train_cross_entropy",
+        "val_accuracy": "validation_accuracy",
+        "val_cross_entropy": "validation_cross_entropy",
+    }
 
     def __init__(
         self, space, base=None, *, build=None, epoch="final", rows=None, folder=None
@@ -158,7 +159,7 @@ class HyperModel(keras_tuner.HyperModel):
 
     def metrics(self, row):
         """What the tuner is told of a row: `METRICS`, of the chosen epoch."""
-        return {name: row[self.epoch][own] for name, own in METRICS.items()}
+        return {name: row[self.epoch][own] for name, own in self.METRICS.items()}
 
 
 def _paths(kwargs):

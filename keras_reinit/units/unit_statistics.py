@@ -3,7 +3,7 @@
 import keras
 
 from keras_reinit.arguments import check_model
-from keras_reinit.blocks.layer_graph import nodes_in_order, with_layers_after
+from keras_reinit.graph.layer_graph import nodes_in_order, with_layers_after
 from keras_reinit.units.units import Units
 
 

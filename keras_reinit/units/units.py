@@ -12,15 +12,15 @@ import dataclasses
 import keras
 import numpy as np
 
-from keras_reinit.blocks.layer_graph import nodes_in_order
-from keras_reinit.blocks.roles import NORMALIZATIONS
-from keras_reinit.units.layer_kinds import (
+from keras_reinit.graph.layer_graph import nodes_in_order
+from keras_reinit.graph.layer_kinds import (
     ADDITIONS,
     KERNELS,
     PASSING,
     is_nonlinear,
     kind,
 )
+from keras_reinit.graph.roles import NORMALIZATIONS
 
 DATA = 0  # The unit that stands for all features of the model's inputs.
 

@@ -2,8 +2,8 @@
 
 import keras
 
-from keras_reinit.blocks.block_normalization import BlockNormalization
-from keras_reinit.blocks.layer_graph import output_layers
+from keras_reinit.graph.block_normalization import BlockNormalization
+from keras_reinit.graph.layer_graph import output_layers
 
 NORMALIZATIONS = (
     keras.layers.BatchNormalization,

@@ -7,8 +7,8 @@ import re
 import keras
 
 from keras_reinit.arguments import check_model
-from keras_reinit.blocks.block_normalization import BlockNormalization
-from keras_reinit.blocks.layer_graph import (
+from keras_reinit.graph.block_normalization import BlockNormalization
+from keras_reinit.graph.layer_graph import (
     cells,
     cut_at,
     nodes_in_order,
