@@ -272,6 +272,10 @@ def test_each_operation_is_as_frequent_as_the_others():
     ("one", "same"),
     [
         (data.PadCropFlip(np.int64(2)), data.PadCropFlip(2)),
+        (
+            data.RandomErasing(area=np.array([0.1, 0.2])),
+            data.RandomErasing(area=(0.1, 0.2)),
+        ),
         (data.RandomErasing(aspect=1), data.RandomErasing(aspect=1.0)),
         (data.RandomErasing(aspect=np.float64(0.5)), data.RandomErasing(aspect=0.5)),
     ],

@@ -151,7 +151,7 @@ class RandomErasing:
         check_share("fill", self.fill)
         check_positive("aspect", self.aspect)
         check_share("aspect", self.aspect)
-        pair = self.area if np.shape(self.area) == (2,) else ()
+        pair = tuple(self.area) if np.shape(self.area) == (2,) else ()
         for share in pair:
             check_share("area", share)
         if not (pair and pair[0] <= pair[1]):
