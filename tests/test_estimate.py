@@ -9,8 +9,9 @@ import pytest
 from keras_reinit import data, models, training
 from keras_reinit.config import Config
 from keras_reinit.data import Facts
+from keras_reinit.training import flops
 from keras_reinit.training.memory import training_memory
-from keras_reinit.tuning import GridSearch, HyperModel, estimate, flops
+from keras_reinit.tuning import GridSearch, HyperModel, estimate
 
 SMALL = Config(model="mlp", width=8, batch_size=100, epochs=10, stages=5)
 
