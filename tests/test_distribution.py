@@ -38,7 +38,13 @@ def assert_close(one, other):
 
 
 @pytest.mark.parametrize(
-    "method", ["shrink_perturb", "born_again", "cached", "warm_restart"]
+    "method",
+    [
+        "shrink_perturb",
+        "cached",
+        "warm_restart",
+        pytest.param("born_again", marks=pytest.mark.slow),
+    ],
 )
 def test_two_replicas_hold_the_same_weights_and_train_as_one_device(method):
     """`warm_restart` changes no weight: it shows the tolerance of training itself."""

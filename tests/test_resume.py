@@ -17,7 +17,14 @@ def run(*args):
     )
 
 
-@pytest.mark.parametrize("method", ["layerwise", "self_distillation", "cached"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        "self_distillation",
+        pytest.param("layerwise", marks=pytest.mark.slow),
+        pytest.param("cached", marks=pytest.mark.slow),
+    ],
+)
 def test_a_killed_training_ends_as_one_that_never_was(method, tmp_path):
     whole = run(method, tmp_path / "whole", -1)
     assert whole.returncode == 0, whole.stderr[-2000:]

@@ -46,12 +46,16 @@ def search(folder, hypermodel=None, **kwargs):
     return tuner, results.read_rows(folder / "rows.jsonl"), lines
 
 
+def slow(*case):
+    return pytest.param(*case, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("kind", "kwargs"),
     [
-        (keras_tuner.GridSearch, {"max_trials": 2}),
         (keras_tuner.RandomSearch, {"max_trials": 2}),
-        (keras_tuner.BayesianOptimization, {"max_trials": 2}),
+        slow(keras_tuner.GridSearch, {"max_trials": 2}),
+        slow(keras_tuner.BayesianOptimization, {"max_trials": 2}),
         (keras_tuner.Hyperband, {"max_epochs": 3, "hyperband_iterations": 1}),
     ],
 )

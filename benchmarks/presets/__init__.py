@@ -1,6 +1,7 @@
 """Presets: the flags of the paper's tables and figures, and the rows they made."""
 
 import dataclasses
+import functools
 import pathlib
 
 from keras_reinit import results, study
@@ -8,6 +9,7 @@ from keras_reinit.config import METHODS, Config
 
 FOLDER = pathlib.Path(__file__).parent
 RESULTS = FOLDER.parent / "results"
+DEFAULTS = dataclasses.asdict(Config())
 # Chosen for each cell or for the machine, or one of several.
 FREE = ("learning_rate", "weight_decay", "seed", "dtype_policy", "steps_per_execution")
 
@@ -44,20 +46,25 @@ def rows(name, whole=False):
             chosen on.
     """
     given = flags(name)
-    found = results.read_rows(folder(name) / "rows.jsonl")
-    of_preset = [row for row in found if _fits(row["config"], given)]
+    of_preset = [row for row in _read(folder(name)) if _fits(row["config"], given)]
     return study.in_order(of_preset) if whole else study.compared(of_preset)
+
+
+@functools.lru_cache
+def _read(folder):
+    """A page asks for the same rows many times."""
+    return tuple(results.read_rows(folder / "rows.jsonl"))
 
 
 def _fits(config, given):
     if config is None:
         return False
-    config = dataclasses.asdict(Config(**config))
+    config = {**DEFAULTS, **config}  # Rows may be older than a field.
     if config["method"] == "standard":  # It has no stages, and takes the first.
         given = {**given, "stages": given.get("stages", ["5"])[:1]}
     if given.get("method") == ["all"]:
         given = {**given, "method": METHODS}
-    defaults = dataclasses.asdict(Config())
+    defaults = DEFAULTS
     if "regularization" not in given and "label_noise" not in given:
         settings = [
             {"regularization": "none", "label_noise": 0.0, **setting}
@@ -65,7 +72,8 @@ def _fits(config, given):
         ]
         if not any(setting.items() <= config.items() for setting in settings):
             return False
-        defaults |= {name: config[name] for name in ("regularization", "label_noise")}
+        free = {name: config[name] for name in ("regularization", "label_noise")}
+        defaults = {**DEFAULTS, **free}
     return all(
         _is_among(config[name], given.get(name, [str(default)]), default)
         for name, default in defaults.items()
