@@ -5,7 +5,7 @@ import shutil
 import pytest
 import test_report
 
-from keras_reinit import report
+from keras_reinit.report import report
 
 webdriver = pytest.importorskip("selenium.webdriver")
 pytestmark = pytest.mark.browser
