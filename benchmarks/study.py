@@ -4,7 +4,7 @@
 
 The default (five methods, no / full regularization / full with 40% label noise, on
 600 digits with a small network, four seeds, learning rate and weight decay chosen
-on validation data) takes 10 to 15 minutes on two cores. Stop it at any moment; the
+on validation data) takes 5 to 15 minutes on two cores. Stop it at any moment; the
 same command goes on where it was. Flags with several values are combined, each with
 each. `--methods=all` takes the whole family. `--preset=digits/noise` takes the flags of
 `benchmarks/presets/digits/noise.flags`; flags beside it override them.
