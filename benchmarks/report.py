@@ -8,25 +8,24 @@ needs no other file. Rows of data in chunks, or of memorization, have a report o
 own: a table and a figure.
 """
 
-import importlib
 import pathlib
 
 from absl import app
 
-from keras_reinit import results, study
-from keras_reinit.report import commands
+from keras_reinit import report, results, study
+from keras_reinit.report import commands, memorization, online
 
 # The module that reports on rows of a kind, see `keras_reinit.report.commands.kind`.
 MODULES = {
-    "training": "report.report",
-    "online": "report.online",
-    "memorization": "report.memorization",
+    "training": report,
+    "online": online,
+    "memorization": memorization,
 }
 
 
 def module(rows):
     """The module that reports on some rows."""
-    return importlib.import_module(f"keras_reinit.{MODULES[_kind(rows)]}")
+    return MODULES[_kind(rows)]
 
 
 def write(rows, every, folder):

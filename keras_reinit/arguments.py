@@ -55,21 +55,18 @@ def check_share(name, value):
 
 def check_not_negative(name, value):
     """A `ValueError` unless a value, a number or a scalar tensor, is >= 0."""
-    if not _holds(lambda: value >= 0):
+    if not (_is_scalar(value) and value >= 0):
         raise ValueError(f"`{name}` must be >= 0. Received: {name}={value!r}")
 
 
 def check_positive(name, value):
     """A `ValueError` unless a value, a number or a scalar tensor, is > 0."""
-    if not _holds(lambda: value > 0):
+    if not (_is_scalar(value) and value > 0):
         raise ValueError(f"`{name}` must be > 0. Received: {name}={value!r}")
 
 
-def _holds(condition):
-    try:
-        return bool(condition())
-    except (TypeError, ValueError):  # Of what is no number, or several.
-        return False
+def _is_scalar(value):
+    return isinstance(value, numbers.Real) or getattr(value, "shape", None) == ()
 
 
 def check_choice(name, value, known):

@@ -192,7 +192,12 @@ class Config:
         ):  # fmt: skip
             if getattr(self, name) is not None:
                 checked_integer(name, getattr(self, name), 1)
-        checked_integer("batch_size", self.batch_size, 1, self.train_size)
+        checked_integer("batch_size", self.batch_size, 1)
+        if self.batch_size > (self.train_size or self.batch_size):
+            raise ValueError(
+                f"`batch_size` must be in [1, train_size={self.train_size}]. "
+                f"Received: batch_size={self.batch_size}"
+            )
         check_positive("learning_rate", self.learning_rate)
         check_not_negative("weight_decay", self.weight_decay)
         check_not_negative("distillation_weight", self.distillation_weight)

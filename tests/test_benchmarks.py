@@ -184,7 +184,7 @@ def test_train_appends_one_row_a_run(tmp_path):
         ("--shrink=1.5", "`shrink` must be in [0, 1]"),
         ("--label_noise=-0.1", "`label_noise` must be in [0, 1]"),
         ("--epochs=4", "`stages` must be an integer in [1, 4]"),
-        ("--train_size=20", "`batch_size` must be an integer in [1, 20]"),
+        ("--train_size=20", "`batch_size` must be in [1, train_size=20]"),
     ],
 )
 def test_bad_flags_are_said_before_training(parsed, argument, message):

@@ -187,6 +187,7 @@ def test_saving(tmp_path, toy, toy_model):
         (lambda s: BornAgain(s, temperature=0), "`temperature` must be > 0"),
         (lambda s: BornAgain(s, temperature="1"), "`temperature` must be > 0"),
         (lambda s: BornAgain(s, "1"), "`distillation_weight` must be >= 0"),
+        (lambda s: BornAgain(s, np.ones(1)), "`distillation_weight` must be >= 0"),
         (
             lambda s: BornAgain(
                 keras.Sequential([s.inputs[0], *s.layers, layers.Softmax()])

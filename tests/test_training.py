@@ -113,7 +113,7 @@ def test_cosine_annealing_spans_one_stage():
         ({"batch_size": 0}, "`batch_size` must be an integer >= 1"),
         (
             {"batch_size": 65, "train_size": 64},
-            r"`batch_size` must be an integer in \[1, 64\]",
+            r"`batch_size` must be in \[1, train_size=64\]",
         ),
         ({"train_size": -5}, "`train_size` must be an integer >= 1"),
         ({"num_blocks": 0}, "`num_blocks` must be an integer >= 1"),

@@ -6,11 +6,13 @@ callable with these two attributes. Images are uint8, or floats in [0, 1], and s
 """
 
 import dataclasses
+import itertools
+import numbers
 
 import numpy as np
 import tensorflow as tf
 
-from keras_reinit.arguments import check_positive, check_share, checked_integer
+from keras_reinit.arguments import check_share, checked_integer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,15 +151,14 @@ class RandomErasing:
     def __post_init__(self):
         check_share("chance", self.chance)
         check_share("fill", self.fill)
-        check_positive("aspect", self.aspect)
-        check_share("aspect", self.aspect)
-        pair = tuple(self.area) if np.shape(self.area) == (2,) else ()
-        for share in pair:
-            check_share("area", share)
-        if not (pair and pair[0] <= pair[1]):
+        if np.shape(self.area) != (2,) or not _rise(0, *self.area, 1):
             raise ValueError(
                 "`area` must be two numbers in [0, 1], the smaller first. "
                 f"Received: area={self.area!r}"
+            )
+        if not (_rise(0, self.aspect, 1) and self.aspect > 0):
+            raise ValueError(
+                f"`aspect` must be in (0, 1]. Received: aspect={self.aspect!r}"
             )
 
     def __call__(self, images, draws):
@@ -174,6 +175,12 @@ class RandomErasing:
         inside = box_mask(images, begin, begin + sides)
         chosen = draws[:, 0] < self.chance
         return _filled(images, inside & chosen[:, None, None, None], self.fill)
+
+
+def _rise(*values):
+    """Whether all are numbers, of which none is below the one before."""
+    are_numbers = all(isinstance(value, numbers.Real) for value in values)
+    return are_numbers and all(a <= b for a, b in itertools.pairwise(values))
 
 
 def box_mask(images, begin, end):
