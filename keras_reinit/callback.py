@@ -6,10 +6,17 @@ import keras
 import numpy as np
 
 from keras_reinit.arguments import check_choice, checked_initializers, checked_integer
-from keras_reinit.checks import check_budget, check_order, warn_of_slow_statistics
-from keras_reinit.distillation.student import frozen_ids, network_of
+from keras_reinit.checks import check_budget, warn_of_slow_statistics
 from keras_reinit.fresh.recipes import find_recipes
 from keras_reinit.fresh.weights import fresh_draws
+from keras_reinit.neighbors import check_neighbors, sets_rates, warn_of_memories
+from keras_reinit.network import frozen_ids, network_of, recurrent_states
+from keras_reinit.optimizers.levels import (
+    optimizers_of,
+    plain_rates,
+    progress,
+    set_plain_rates,
+)
 from keras_reinit.optimizers.reset import (
     check_partial_reset,
     check_reset,
@@ -26,25 +33,31 @@ OPTIMIZER_STATES = ("fresh", "reinitialized", "keep")
 class Reinitialize(keras.callbacks.Callback):
     """Base of all methods: re-initializes between the stages of one training.
 
-    A method overrides `rule`. The shell calls it at the begin of each stage but the
-    first, before the first step: at that moment the metrics and the checkpoint of
+    A method overrides `rule`. The shell calls it at the beginning of each stage but
+    the first, before the first step: at that moment the metrics and the checkpoint of
     the epoch before are written, and they are of the same weights. Frozen weights (of
-    layers with `trainable=False`, or under LoRA) are never touched. Logs gain `stage`,
-    counted from 0: the stage of the epoch's last step.
+    layers with `trainable=False`, or under LoRA) and what layers learned from data with
+    `adapt` are never touched; states of recurrent layers become zero. Logs gain
+    `stage`, counted from 0: the stage of the epoch's last step.
 
     What happens depends on nothing but the arguments and the epoch or step, so a
-    training that `keras.callbacks.BackupAndRestore` continues is the one that was
-    interrupted: give a `seed`, and place this callback before it.
+    training that `keras_reinit.Backup` continues is the one that was interrupted: give
+    a `seed`, and place this callback before it. A `fit` takes one re-initialization.
+    You are warned of callbacks that compare epochs of different stages, such as
+    `EarlyStopping`.
 
     Args:
         schedule: A `Stages` or `StepStages`; `fit` runs it, in one call or several
             with `initial_epoch`.
         optimizer_state: `"fresh"`: each stage is a training of its own; moments, step
-            count and so the learning-rate schedule start again. `"reinitialized"`:
-            moments of the weights that changed start again, schedules run on; Adam
-            and its kin need `per_variable_steps`, or `per_entry_steps` where a method
-            changes single entries of weights. `"keep"`: all runs on. A moving
-            average of weights (`use_ema`) always starts again where they changed.
+            count, and the learning rate or its schedule start again (a rate that
+            `LearningRateScheduler` sets stays). `"reinitialized"`: moments of the
+            weights that changed start again, schedules run on; Adam and its kin need
+            `per_variable_steps`, or `per_entry_steps` where a method changes single
+            entries of weights. `"keep"`: all runs on. A moving average of weights
+            (`use_ema`) always starts again where they changed. All of it holds for
+            each optimizer of the model, whether it is compiled with it or has it as
+            an attribute.
         seed: Integer >= 0, or `None` for one from Python's generator, which
             `keras.utils.set_random_seed` governs.
         initializers: See `keras_reinit.fresh_weights`.
@@ -57,7 +70,8 @@ class Reinitialize(keras.callbacks.Callback):
     Raises:
         ValueError: For an argument out of its range; when training begins, for
             more epochs than the schedule has, a model that cannot be re-drawn, an
-            optimizer that does not fit, or a callback at the wrong place.
+            optimizer that does not fit, a second re-initialization, or a callback at
+            the wrong place; at an event, if no optimizer of the model has made a step.
     """
 
     # Whether the method changes weights, whether it draws fresh ones for it, and
@@ -95,6 +109,7 @@ class Reinitialize(keras.callbacks.Callback):
         self.when = when
         self._refused = set()
         self._recipes = None
+        self._rates = self._first_rates = self._progress = None
         self._is_new = True
         self._epoch = 0
         self._at = 0
@@ -193,27 +208,40 @@ class Reinitialize(keras.callbacks.Callback):
 
     def _check(self):
         """Raises if the optimizer, or what else a method needs, does not fit."""
-        if self.optimizer_state == "fresh":
-            check_reset(self.model.optimizer)
-        if self.changes and self.optimizer_state == "reinitialized":
-            check_partial_reset(self.model.optimizer, self.entries)
+        if not self.model.compiled:
+            raise ValueError(
+                "`model` must be compiled, for its optimizer to start again. "
+                f"Received: model={self.model.name!r}"
+            )
+        for optimizer in optimizers_of(self.model):
+            if self.optimizer_state == "fresh":
+                check_reset(optimizer)
+            if self.changes and self.optimizer_state == "reinitialized":
+                check_partial_reset(optimizer, self.entries)
 
     def on_train_begin(self, logs=None):
         self._is_new = True
-        check_order(self)
+        check_neighbors(self)
         check_budget(self.schedule, self.params)
         self.prepare()
         if self.schedule.stages == 1:
             return
         self._execution = self.model.steps_per_execution
         self._check()
+        steps = self._steps_of_a_stage()
         if self.draws:
-            warn_of_slow_statistics(self.network, self._steps_of_a_stage())
+            warn_of_slow_statistics(self.network, steps)
+        warn_of_memories(self._last_event_epoch(), steps)
+        # A backup that is restored after this may bring other rates.
+        self._first_rates, self._progress = plain_rates(self.model), None
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
-        if self._is_new and hasattr(self.model, "fill_cache"):
-            self.model.fill_cache()  # `BackupAndRestore` may have brought a teacher.
+        if self._is_new:
+            if epoch == 0 or self._rates is None:
+                self._rates = self._first_rates
+            if hasattr(self.model, "fill_cache"):
+                self.model.fill_cache()  # A backup may have brought a teacher.
         self._is_new = False
         if self.schedule.unit == "epochs":
             self._begin(epoch, epoch - 1)
@@ -231,29 +259,51 @@ class Reinitialize(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         self._recipes = None  # It knows the model's variables.
 
+    def get_state(self):
+        """What a `keras_reinit.Backup` keeps of it, of plain numbers and lists."""
+        return {"refused": sorted(self._refused), "rates": self._rates}
+
+    def set_state(self, state):
+        """Goes on with what `get_state` returned."""
+        self._refused, self._rates = set(state["refused"]), state["rates"]
+
     def _begin(self, at, previous):
         self._at = at
         stage = self.schedule.event(at, previous)
-        if stage is None:
-            return
-        if self.when is None or self.when():
+        if stage is not None and (self.when is None or self.when()):
             self._refused.discard(stage)
+            self._check_progress()
             self._event(stage)
-        else:
+            self._progress = progress(self.model)
+        elif stage is not None:
             self._refused.add(stage)
+        if self._progress is None:
+            self._progress = progress(self.model)
+
+    def _check_progress(self):
+        """Raises if the optimizers of the model are not what trains it."""
+        if self.optimizer_state != "keep" and progress(self.model) == self._progress:
+            raise ValueError(
+                "`model` must have its optimizers as attributes, for their state to "
+                "start again (or choose `optimizer_state='keep'`). Received: "
+                f"{optimizers_of(self.model)}, of which none made a step in the stage"
+            )
 
     def _event(self, stage):
         model = self.model  # Must come first: on JAX this brings the weights back.
         if hasattr(model, "hand_over"):
             model.hand_over()
         changed, masks = self._reinitialize(stage) if self.changes else ([], {})
-        if self.optimizer_state == "fresh":
-            reset_optimizer(model.optimizer)
-        elif self.optimizer_state == "reinitialized":
-            changed = trained_by(model.optimizer, changed)
-            reset_optimizer(model.optimizer, changed, masks)
-        else:
-            restart_averages(model.optimizer, changed, masks)
+        for optimizer in optimizers_of(model):
+            if self.optimizer_state == "fresh":
+                reset_optimizer(optimizer)
+            elif self.optimizer_state == "reinitialized":
+                trained = trained_by(optimizer, changed)
+                reset_optimizer(optimizer, trained, masks)
+            else:
+                restart_averages(optimizer, changed, masks)
+        if self.optimizer_state == "fresh" and self._rates and not sets_rates():
+            set_plain_rates(model, self._rates)
 
     def _reinitialize(self, stage):
         """Assigns new values; returns the variables, and masks of changed entries."""
@@ -267,14 +317,21 @@ class Reinitialize(keras.callbacks.Callback):
                 value = np.where(masks[id(variable)], value.data, old)
             variable.assign(value)
             changed.append(variable)
+        if changed:
+            for state in recurrent_states(self.network):
+                state.assign(np.zeros(state.shape))  # They are of the old network.
         return changed, masks
 
     def _steps_of_a_stage(self):
         shortest = self.schedule.total // self.schedule.stages
         if self.schedule.unit == "steps":
             return shortest
-        steps = self.params.get("steps")
+        steps = (self.params or {}).get("steps")
         return steps and steps * shortest
+
+    def _last_event_epoch(self):
+        last = self.schedule.starts[-1]
+        return last // self.params["steps"] if self.schedule.unit == "steps" else last
 
     def get_config(self):
         config = {"schedule": self.schedule, "optimizer_state": self.optimizer_state}

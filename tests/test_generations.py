@@ -55,4 +55,4 @@ def test_generations_of_an_earlier_training_are_not_among_them(tmp_path):
         student.fit(
             np.ones((4, 3)), np.ones((4, 2)), epochs=4, callbacks=[saving], verbose=0
         )
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.glob("generation_*"))) == 2

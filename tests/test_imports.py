@@ -14,9 +14,10 @@ PACKAGE = ROOT / "keras_reinit"
 # Lowest floor first; a module may import from lower floors only, or from its own room.
 # fmt: off
 FLOORS = (
-    ("arguments", "provenance", "checks", "results", "naming", "plots"),
-    ("schedules", "fresh", "graph", "optimizers", "distillation", "data"),
-    ("callback", "planning", "models"),
+    ("arguments", "network", "neighbors", "provenance", "results", "naming", "plots"),
+    ("checks", "schedules", "fresh", "graph", "optimizers", "data"),
+    ("copying",),
+    ("distillation", "callback", "planning", "models", "backup"),
     ("units",),
     ("diagnostics",),
     ("methods",),

@@ -12,6 +12,7 @@ from keras_reinit import (
     HareTortoise,
     Stages,
     add_weight_decay,
+    fresh_weights,
     inject_plasticity,
 )
 from keras_reinit.diagnostics.gradients import Gradients
@@ -49,7 +50,72 @@ def test_pruned_weights_stay_zero_for_a_stage_and_grow_again(toy, toy_model):
     for step, mask in zip(zeros.found[-1], pruned, strict=True):
         assert (step & mask).sum() < mask.sum() / 2  # Some have no gradient.
     assert same(spy.ends[3], spy.begins[4])  # Growing begins at zero.
-    assert float(model.optimizer.learning_rate) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("wrap", [lambda o: o, keras.optimizers.LossScaleOptimizer])
+def test_the_rate_of_later_dense_stages_is_lower_and_the_optimizers_own_stays(wrap):
+    """A gradient of 1 and plain SGD: the weight falls by the rate at each step."""
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    optimizer = wrap(keras.optimizers.SGD(0.25))
+    model.compile(optimizer, lambda y, y_pred: y_pred, auto_scale_loss=False)
+    model.layers[0].kernel.assign([[100.0]])
+    weights, rates = [], set()
+
+    def see(epoch, logs):
+        weights.append(float(model.get_weights()[0][0, 0]))
+        rates.add(float(optimizer.learning_rate))
+
+    callbacks = [
+        DenseSparseDense(Stages(10, 5), sparsity=0.0, final_rate=0.5),
+        keras.callbacks.LambdaCallback(on_epoch_end=see),
+    ]
+    model.fit(np.ones((1, 1)), np.ones(1), epochs=10, verbose=0, callbacks=callbacks)
+    falls = -np.diff(weights)
+    factors = [1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25]
+    np.testing.assert_allclose(falls, 0.25 * np.array(factors), rtol=1e-4)
+    assert rates == {0.25}
+
+
+class Interrupting(keras.callbacks.Callback):
+    """Raises in a hook of the second stage, or of the third."""
+
+    def __init__(self, hook, epoch):
+        super().__init__()
+        self.epoch, self.at = epoch, None
+        setattr(self, hook, self.interrupt)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.at = epoch
+
+    def interrupt(self, *args, **kwargs):
+        if self.at == self.epoch:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+@pytest.mark.parametrize(
+    "hook", ["on_train_batch_begin", "on_train_batch_end", "on_epoch_end"]
+)
+def test_an_interrupted_training_leaves_neither_mask_nor_rate(
+    hook, epoch, toy, toy_model
+):
+    model = toy_model(keras.optimizers.SGD(0.1))
+    callbacks = [
+        DenseSparseDense(Stages(3, 3), sparsity=0.5),
+        Interrupting(hook, epoch),
+    ]
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*toy, epochs=3, verbose=0, callbacks=callbacks)
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.1)
+    assert [v.constraint for v in kernels(model)] == [None] * 3
+    first = fresh_weights(model, seed=5)
+    after = []
+    for trained in (model, toy_model(keras.optimizers.SGD(0.1))):
+        trained.set_weights(first)
+        trained.fit(*toy, batch_size=32, shuffle=False, verbose=0)
+        after.append(trained.get_weights())
+    for one, other in zip(*after, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
 def test_no_mask_outlives_a_training(toy, toy_model):

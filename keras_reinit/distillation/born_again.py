@@ -1,21 +1,29 @@
 """Self-distillation: the network of the last stage teaches the next.
 
-    loss = loss(student) + distillation_weight * T^2 * KL(teacher ‖ student)
+    loss = loss(student) + distillation_weight * divergence(teacher, student)
 
-Zaidi et al. (2022), Equation 1, with T = 1 and a weight of 1 (CIFAR) or 2 (Tiny
-ImageNet).
+Zaidi et al. (2022), Equation 1, for classes: KL(teacher ‖ student) with a weight of 1
+(CIFAR) or 2 (Tiny ImageNet). `keras_reinit.distillation.loss` has the divergences.
 """
 
 import keras
+import numpy as np
 from keras import ops
 
-from keras_reinit.arguments import check_choice, check_not_negative
-from keras_reinit.distillation.loss import DistillationLoss, permute_others
-from keras_reinit.distillation.student import check_student
+from keras_reinit.arguments import check_choice, check_not_negative, check_positive
+from keras_reinit.copying import check_copy, copy_model, copy_state, example_outputs
+from keras_reinit.distillation.first_examples import first_examples
+from keras_reinit.distillation.loss import permute_others
+from keras_reinit.distillation.outputs import output_names
 from keras_reinit.distillation.teacher_cache import check_key, split_key
+from keras_reinit.distillation.terms import read_terms
+from keras_reinit.fresh.recipes import data_of
+from keras_reinit.network import all_layers, overridden, recurrent_states
 
 KNOWLEDGE = ("full", "permuted", "confidence")
 TEACHERS = ("last", "average")
+# What a student's class may not override: `BornAgain` is trained in its place.
+TRAINING = ("train_step", "test_step", "compute_loss", "compute_metrics")
 
 
 @keras.saving.register_keras_serializable("keras_reinit")
@@ -27,26 +35,33 @@ class BornAgain(keras.Model):
     Born-Again Network of Furlanello et al. 2018 (arXiv 1805.04770) at a fixed budget;
     with `ShrinkPerturb` or `LayerwiseReinit`, that method with self-distillation.
     The first stage has no teacher and does not run one. The teacher sees the same
-    batch as the student, in inference mode, and is not trained;
-    sample weights weigh its term as they do the loss. `evaluate` reports
-    the plain loss of the student.
+    batch as the student, in inference mode, and is not trained; sample weights,
+    `loss_weights` and the reduction of the loss apply to its term as they do to the
+    loss. `evaluate` reports the plain loss of the student.
+
+    What the outputs mean is read from the loss that the model is compiled with: the
+    teacher's term is a KL divergence for classes and for independent labels, and a
+    squared error for numbers, see `keras_reinit.DistillationLoss`.
 
     Args:
         student: A built `keras.Model`. It is trained in place; save it, not this
-            model, for use without us.
-        distillation_weight: Float >= 0 of the teacher's term, or a structure of
-            floats like the student's outputs, such as `{"class": 1.0, "box": 0.0}`.
-        temperature: Float > 0.
+            model, for use without us. Its class may not override `train_step`,
+            `test_step`, `compute_loss` or `compute_metrics`.
+        distillation_weight: Float >= 0 of the teacher's term, or one for each output,
+            by name or position, such as `{"class": 1.0, "box": 0.0}`.
+        temperature: Float > 0; not used for numbers.
         student_loss_weight: Float >= 0 of the loss against the labels, once there is
             a teacher. The weighted average of the distillation literature is
             `student_loss_weight=1 - weight, distillation_weight=weight`.
-        from_logits: Whether the student returns logits; else it returns
-            probabilities. Checked against its last activation.
+        from_logits: Whether the outputs are logits; else they are probabilities.
+            `None` reads it from the loss; only a loss of your own does not tell.
+        divergence: `"kl"`, `"bernoulli"` or `"squared_error"`, or one for each output;
+            `None` reads it from the loss. Needed for a loss of your own.
         knowledge: What of the teacher is used. `"full"`: all its probabilities.
             `"permuted"`: those of the classes that it does not predict change places
             at random (DKPP). `"confidence"`: only how sure it is, as the weight of
             the example in the loss against the labels (CWTM); the other weights and
-            the temperature are not used then.
+            the temperature are not used then. The last two are for classes only.
         teacher_of: `"last"`: the teacher is the student at the end of the last stage.
             `"average"`: it has the mean weights of the ends of all stages so far.
         seed: Integer, of the places that `"permuted"` knowledge changes.
@@ -54,9 +69,10 @@ class BornAgain(keras.Model):
             teacher is asked once a stage about each, not in each step.
 
     Raises:
-        ValueError: If the student is not built, its last activation does not fit
-            `from_logits`, or an argument is out of its range; in `fit`, for inputs
-            without keys beside a cache.
+        ValueError: If the student is not built, overrides how it is trained, or cannot
+            be copied, or an argument is out of its range; in `compile`, if the loss
+            does not tell how outputs are compared, or does not fit what the student
+            returns; in `fit`, for inputs without keys when there is a cache.
 
     Example:
 
@@ -77,7 +93,8 @@ class BornAgain(keras.Model):
         temperature=1.0,
         *,
         student_loss_weight=1.0,
-        from_logits=True,
+        from_logits=None,
+        divergence=None,
         knowledge="full",
         teacher_of="last",
         seed=None,
@@ -85,9 +102,10 @@ class BornAgain(keras.Model):
         name=None,
         **kwargs,
     ):
-        check_student(student, from_logits)
+        check_student(student)
         for weight in keras.tree.flatten(distillation_weight):
             check_not_negative("distillation_weight", weight)
+        check_positive("temperature", temperature)
         check_not_negative("student_loss_weight", student_loss_weight)
         check_choice("knowledge", knowledge, KNOWLEDGE)
         check_choice("teacher_of", teacher_of, TEACHERS)
@@ -96,11 +114,13 @@ class BornAgain(keras.Model):
         self.temperature = temperature
         self.student_loss_weight = student_loss_weight
         self.from_logits = from_logits
+        self.divergence = divergence
         self.knowledge = knowledge
         self.teacher_of = teacher_of
-        self.distillation_loss = DistillationLoss(temperature, from_logits)
         self.student = student
         self.teacher = _untrained_copy(student)
+        if hasattr(student, "output_names"):
+            self.output_names = student.output_names  # For losses by name.
         self.cache = cache
         if cache is not None:
             cache.prepare(self.teacher)
@@ -110,23 +130,62 @@ class BornAgain(keras.Model):
             shape=(), initializer="zeros", dtype="int32", trainable=False,
             name="generation",
         )  # fmt: skip
+        self._terms = self._examples = None
         self.built = True
+
+    def compile(
+        self, optimizer="rmsprop", loss=None, loss_weights=None, *args, **kwargs
+    ):
+        """As `keras.Model.compile`; also reads what the outputs mean."""
+        super().compile(optimizer, loss, loss_weights, *args, **kwargs)
+        self.loss_weights, self._terms = loss_weights, None
+        outputs = example_outputs(self.student)
+        if loss is not None and outputs is not None:
+            self._terms_of(outputs)
+
+    def compile_from_config(self, config):
+        """As Keras does where `compile` is overridden."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def fit(self, x=None, *args, **kwargs):
+        """As `keras.Model.fit`."""
+        # The first teacher is compared with the student on them.
+        examples = first_examples(x)
+        self._examples = lambda: examples  # Past Keras' tracking of what it holds.
+        try:
+            return super().fit(x, *args, **kwargs)
+        finally:
+            self._examples = None
 
     def call(self, inputs, training=None):
         return self.student(split_key(inputs)[0], training=training)
 
     def hand_over(self):
         """Makes the student as it is now the teacher of the next generation."""
-        # Through NumPy: student and teacher must not share buffers on JAX.
-        values, count = self.student.get_weights(), int(self.generation.numpy())
+        count = int(self.generation.numpy())
+        old = self.teacher.get_weights()
+        copy_state(self.student, self.teacher)
+        for state in recurrent_states(self.teacher):
+            state.assign(np.zeros(state.shape))
+        examples = self._examples and self._examples()
+        if count == 0 and examples is not None:
+            inputs, _ = split_key(examples)
+            check_copy(self.student, self.teacher, inputs, "student")
         if self.teacher_of == "average" and count:
-            values = [
-                (new + count * old) / (count + 1) if new.dtype.kind == "f" else new
-                for old, new in zip(self.teacher.get_weights(), values, strict=True)
-            ]
-        self.teacher.set_weights(values)
+            self._average(old, count)
         self.generation.assign(count + 1)
         self.fill_cache()
+
+    def _average(self, old, count):
+        """Gives the teacher the mean weights of `count` networks and one more."""
+        data = data_of(self.teacher)
+        for variable, mean in zip(self.teacher.weights, old, strict=True):
+            new = keras.ops.convert_to_numpy(variable)
+            if id(variable) not in data and keras.backend.is_float_dtype(
+                variable.dtype
+            ):
+                variable.assign((new + count * mean) / (count + 1))
 
     def fill_cache(self):
         """Asks the teacher, if there is one, about all that is in the cache."""
@@ -149,11 +208,11 @@ class BornAgain(keras.Model):
         return loss + ops.cond(
             self.generation > 0,
             lambda: ops.cast(
-                self._taught(x, y_pred, sample_weight, numbers)
+                self._taught(x, y, y_pred, sample_weight, numbers)
                 + (self.student_loss_weight - 1.0) * (loss - penalties),
                 loss.dtype,
             ),
-            lambda: ops.zeros((), loss.dtype),
+            lambda: ops.zeros_like(loss),
         )
 
     def _random_numbers(self, y_pred):
@@ -164,23 +223,26 @@ class BornAgain(keras.Model):
             for one in keras.tree.flatten(y_pred)
         ]
 
-    def _taught(self, x, y_pred, sample_weight, numbers):
+    def _taught(self, x, y, y_pred, sample_weight, numbers):
         """The teacher's term, summed over outputs."""
-        students = keras.tree.flatten(y_pred)
-        betas = _for_each(self.distillation_weight, len(students))
-        if not any(betas):
+        terms = self._terms_of(y_pred)
+        if not any(term.weight for term in terms):
             return ops.zeros(())
-        teachers = self._teach(x)
-        weights = _for_each(sample_weight, len(students))
+        teachers, students = self._teach(x), keras.tree.flatten(y_pred)
         if self.knowledge == "permuted":
-            teachers = map(permute_others, teachers, numbers)
+            teachers = list(map(permute_others, teachers, numbers))
         return sum(
-            beta * self.distillation_loss(old, new, sample_weight=weight)
-            for beta, old, new, weight in zip(
-                betas, teachers, students, weights, strict=True
-            )
-            if beta
+            term(teacher, student, y, sample_weight)
+            for term, teacher, student in zip(terms, teachers, students, strict=True)
+            if term.weight
         )
+
+    def _terms_of(self, outputs):
+        """How each output is compared with the teacher's, from the compiled loss."""
+        if self._terms is None:
+            names = output_names(self.student, outputs)
+            self._terms = tuple(read_terms(self, names, keras.tree.flatten(outputs)))
+        return self._terms
 
     def _teach(self, x):
         """The teacher's outputs, as a flat list."""
@@ -195,15 +257,17 @@ class BornAgain(keras.Model):
 
     def _weighed(self, x, y_pred, sample_weight):
         """Sample weights times the teacher's confidence, relative to the batch's."""
-        first = keras.tree.flatten(y_pred)[0]
+        (term,) = self._terms_of(y_pred)
 
         def confidence():
-            outputs = ops.cast(self._teach(x)[0], "float32")
-            chances = ops.softmax(outputs) if self.from_logits else outputs
+            (outputs,) = self._teach(x)
+            outputs = ops.cast(outputs, "float32")
+            chances = ops.softmax(outputs) if term.output.from_logits else outputs
             most = ops.max(chances, axis=-1)
             return most / ops.mean(most)
 
-        ones = ops.ones(ops.shape(first)[:-1], "float32")
+        (student,) = keras.tree.flatten(y_pred)
+        ones = ops.ones(ops.shape(student)[:-1], "float32")
         weights = ops.cond(self.generation > 0, confidence, lambda: ones)
         return weights if sample_weight is None else weights * sample_weight
 
@@ -214,6 +278,7 @@ class BornAgain(keras.Model):
             "temperature": self.temperature,
             "student_loss_weight": self.student_loss_weight,
             "from_logits": self.from_logits,
+            "divergence": self.divergence,
             "knowledge": self.knowledge,
             "teacher_of": self.teacher_of,
             "name": self.name,
@@ -227,16 +292,25 @@ class BornAgain(keras.Model):
         return cls(**{**config, "student": student})
 
 
-def _for_each(value, count):
-    """One entry for each output: of a structure, or the same one for all."""
-    if value is None or not keras.tree.is_nested(value):
-        return [value] * count
-    return keras.tree.flatten(value)
+def check_student(student):
+    """A `ValueError` unless a student is built, and trained as Keras trains."""
+    if not (isinstance(student, keras.Model) and student.built):
+        raise ValueError(
+            "`student` must be a built `keras.Model`: give it an `Input`, or call it "
+            f"once. Received: student={student!r}"
+        )
+    own = overridden(student, TRAINING)
+    if own:
+        raise ValueError(
+            f"`student` must not override {own}: `BornAgain` trains it with Keras' own "
+            "steps and loss, and would drop them. A re-initialization callback alone "
+            f"keeps them. Received: student={student!r}"
+        )
 
 
 def _untrained_copy(student):
-    teacher = keras.models.clone_model(student)
+    teacher = copy_model(student, "student")
     teacher.trainable = False
-    for layer in teacher._flatten_layers():
+    for layer in all_layers(teacher):
         layer.activity_regularizer = None  # A penalty of the student alone.
     return teacher

@@ -1,14 +1,29 @@
 """All generations of a training as one ensemble (BANE, Furlanello et al. 2018)."""
 
+import dataclasses
+import json
 import pathlib
 
 import keras
 
-from keras_reinit.distillation.student import check_student, network_of
+from keras_reinit.copying import copy_model, example_outputs
+from keras_reinit.distillation.born_again import check_student
+from keras_reinit.distillation.outputs import (
+    Output,
+    check_outputs,
+    output_names,
+    read_outputs,
+)
+from keras_reinit.network import inputs_of, network_of
+
+# What the outputs mean, in the folder of the generations.
+OUTPUTS = "outputs.json"
 
 
 class SaveGenerations(keras.callbacks.Callback):
     """Saves the network's weights at the end of each stage, on disk.
+
+    What the outputs mean is saved with them, as the compiled loss tells it.
 
     Args:
         schedule: The `Stages` of the training.
@@ -48,6 +63,8 @@ class SaveGenerations(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if epoch in self.schedule.ends:
             self.folder.mkdir(parents=True, exist_ok=True)
+            outputs = [dataclasses.asdict(o) for o in _compiled_outputs(self.model)]
+            (self.folder / OUTPUTS).write_text(json.dumps(outputs))
             path = self.folder / f"generation_{self.schedule.stage(epoch)}.weights.h5"
             network_of(self.model).save_weights(path)
 
@@ -60,16 +77,45 @@ def _paths(folder):
     return sorted(pathlib.Path(folder).glob("generation_*.weights.h5"), key=_number)
 
 
-def ensemble(student, folder, *, from_logits=True):
-    """Builds a model of all saved generations; it predicts their mean probabilities.
+def _compiled_outputs(model):
+    """List of `Output` of a compiled model; empty where its loss does not tell."""
+    network = network_of(model)
+    outputs = example_outputs(network)
+    if outputs is None or getattr(model, "loss", None) is None:
+        return []
+    names, values = output_names(network, outputs), keras.tree.flatten(outputs)
+    divergence, from_logits = (
+        getattr(model, name, None) for name in ("divergence", "from_logits")
+    )
+    try:
+        return read_outputs(
+            names,
+            model.loss,
+            divergence=divergence,
+            from_logits=from_logits,
+            sizes=[value.shape[-1] for value in values],
+        )
+    except ValueError:
+        return []
+
+
+def ensemble(student, folder, *, from_logits=None, divergence=None):
+    """Builds a model of all saved generations; it predicts the mean of theirs.
+
+    The mean is that of the probabilities of classes (softmax) or of independent labels
+    (sigmoid), and of numbers as they are.
 
     Args:
         student: The `keras.Model` that was trained; it is not changed.
         folder: That of `SaveGenerations`.
-        from_logits: Whether the student returns logits; else probabilities.
+        from_logits: Whether the student returns logits; else probabilities. `None`
+            takes what `SaveGenerations` read from the compiled loss, or else logits.
+        divergence: What the outputs mean: `"kl"` (classes), `"bernoulli"` (independent
+            labels) or `"squared_error"` (numbers), or one for each output. `None` takes
+            what `SaveGenerations` read from the compiled loss, or else classes.
 
     Returns:
-        An ordinary `keras.Model` with the student's inputs.
+        An ordinary `keras.Model` with the student's inputs and outputs.
 
     Raises:
         ValueError: If there are no generations, or the student does not fit.
@@ -86,23 +132,59 @@ def ensemble(student, folder, *, from_logits=True):
     >>> round(float(chances.sum()), 4)
     1.0
     """
-    check_student(student, from_logits)
+    check_student(student)
     paths = _paths(folder)
     if not paths:
         raise ValueError(
             "`folder` must have weights of generations, written by `SaveGenerations`. "
             f"Received: folder={str(folder)!r}"
         )
-    inputs = [keras.Input(one.shape[1:], dtype=one.dtype) for one in student.inputs]
-    inputs = inputs[0] if len(inputs) == 1 else inputs
-    outputs = []
+    meanings = _meanings(student, folder, from_logits, divergence)
+    inputs = keras.tree.map_structure(
+        lambda one: keras.Input(batch_shape=one.shape, dtype=one.dtype, name=one.name),
+        inputs_of(student),
+    )
+    predicted = []
     for i, path in enumerate(paths):
-        member = keras.models.clone_model(student)
+        member = copy_model(student, "student")
         member.load_weights(path)
         member.name = f"generation_{i}"
-        chances = member(inputs)
-        if from_logits:
-            chances = keras.layers.Softmax(dtype="float32")(chances)
-        outputs.append(chances)
-    mean = outputs[0] if len(outputs) == 1 else keras.layers.Average()(outputs)
+        predicted.append(_predicted(member(inputs), meanings))
+    mean = predicted[0]
+    if len(predicted) > 1:
+        mean = keras.tree.map_structure(
+            lambda *outputs: keras.layers.Average()(outputs), *predicted
+        )
     return keras.Model(inputs, mean, name=f"ensemble_of_{student.name}")
+
+
+def _meanings(student, folder, from_logits, divergence):
+    """List of `Output` of a student whose generations are in a folder."""
+    outputs = example_outputs(student)
+    values = keras.tree.flatten(outputs) if outputs is not None else None
+    names = output_names(student, student.outputs if outputs is None else outputs)
+    path = pathlib.Path(folder) / OUTPUTS
+    saved = json.loads(path.read_text()) if path.exists() else []
+    if divergence is None and from_logits is None and saved:
+        found = [Output(**one) for one in saved]
+    else:
+        found = read_outputs(
+            names,
+            None,
+            divergence="kl" if divergence is None else divergence,
+            from_logits=from_logits,
+        )
+    check_outputs(student, found, values)
+    return found
+
+
+def _predicted(outputs, meanings):
+    """Outputs of one generation as what can be averaged: probabilities or numbers."""
+    flat = []
+    for output, meaning in zip(keras.tree.flatten(outputs), meanings, strict=True):
+        if meaning.from_logits and meaning.divergence == "kl":
+            output = keras.layers.Softmax(meaning.axis, dtype="float32")(output)
+        elif meaning.from_logits and meaning.divergence == "bernoulli":
+            output = keras.layers.Activation("sigmoid", dtype="float32")(output)
+        flat.append(output)
+    return keras.tree.pack_sequence_as(outputs, flat)

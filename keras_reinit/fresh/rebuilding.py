@@ -49,7 +49,7 @@ def initializers_of(layer):
 def is_all_of_keras(layer):
     """Whether no code but Keras' takes part in a layer."""
     parts = layer._flatten_layers()
-    return all(is_of_keras(type(part)) for part in parts) and not _objects_of(layer)
+    return all(is_of_keras(type(part)) for part in parts) and not objects_of(layer)
 
 
 def rebuilt(layer, key):
@@ -129,7 +129,7 @@ def _are_alike(one, other):
 
 
 def _twin(layer, seeds):
-    with keras.saving.custom_object_scope(_by_name(_objects_of(layer))):
+    with keras.saving.custom_object_scope(by_name(objects_of(layer))):
         own = layer.get_config()
         config = _reseeded(own, seeds, is_of_keras(type(layer)))
         functions = {k: v for k, v in vars(layer).items() if inspect.isfunction(v)}
@@ -182,7 +182,7 @@ def _is_same(one, two):
         return np.array_equal(one, two)
 
 
-def _objects_of(layer):
+def objects_of(layer):
     """The layer's own initializers, activations and so on, registered or not."""
     found = {}
     for part in layer._flatten_layers():
@@ -196,7 +196,8 @@ def _objects_of(layer):
     return list(found.values())
 
 
-def _by_name(objects):
+def by_name(objects):
+    """Classes and functions by the names that Keras looks them up with."""
     return {keras.saving.get_registered_name(one): one for one in objects}
 
 
@@ -229,6 +230,6 @@ def _has_random_seed(serialized):
 
 
 def _check_names(layer):
-    objects = _objects_of(layer)
-    if len(_by_name(objects)) < len(objects):
+    objects = objects_of(layer)
+    if len(by_name(objects)) < len(objects):
         raise CannotRebuild(f"of {objects}, two have the same name")

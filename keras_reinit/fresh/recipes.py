@@ -19,9 +19,7 @@ from keras_reinit.fresh.rebuilding import (
     rebuilt,
 )
 from keras_reinit.fresh.seeding import faults
-
-# What such a layer learned from data with `adapt` is not an initial value.
-DATA_LAYERS = (keras.layers.Normalization,)
+from keras_reinit.network import all_layers
 
 
 class Recipe:
@@ -90,6 +88,7 @@ def find_recipes(model, initializers=None, needed=None):
         if new:
             found.append(Recipe(layer, new))
         missing = _own(layer, _parts(layer)) if reason else []
+        missing = [v for v in missing if id(v) not in data_of(layer)]
         unknown.append((layer, {**{id(v): reason for v in missing}, **wrong}))
     for layer, reasons in unknown:
         _check_known(layer, reasons, known, needed)
@@ -117,7 +116,7 @@ def _units(layer, chosen):
     its parts are what a newly built one would consist of.
     """
     weights = layer.weights
-    if not weights or isinstance(layer, DATA_LAYERS):
+    if all(id(v) in data_of(layer) for v in weights):
         return
     if all(id(v) in chosen for v in weights):
         yield layer, [(v, chosen[id(v)]) for v in weights], None
@@ -139,9 +138,18 @@ def _units(layer, chosen):
 
 
 def data_of(layer):
-    """The ids of what layers inside of a layer or model learned from data."""
-    inside = [part for part in layer._flatten_layers() if isinstance(part, DATA_LAYERS)]
-    return {id(v) for part in inside for v in part.weights}
+    """The ids of what layers inside of a layer or model learned from data.
+
+    With `adapt`, as `keras.layers.Normalization` and layers of the user's own do: what
+    of their weights is not trained. It is not an initial value.
+    """
+    adapted = [part for part in all_layers(layer) if _adapts(part)]
+    return {id(v) for part in adapted for v in part.weights if not v.trainable}
+
+
+def _adapts(layer):
+    is_model = isinstance(layer, keras.Model)  # There, the name may mean anything.
+    return callable(getattr(layer, "adapt", None)) and not is_model
 
 
 def _parts(layer):

@@ -11,6 +11,8 @@ repository (songhan/DSD) holds trained models only. Biases and normalization lay
 never pruned. With more stages, every other one is sparse.
 """
 
+import contextlib
+
 import keras
 import numpy as np
 
@@ -18,6 +20,8 @@ from keras_reinit.arguments import check_share
 from keras_reinit.callback import Reinitialize
 from keras_reinit.graph.roles import kernels
 from keras_reinit.methods.weight_forgetting import smallest
+from keras_reinit.neighbors import callbacks_of_the_same_fit
+from keras_reinit.optimizers.levels import levels, plain_rates
 
 
 class _Masked(keras.constraints.Constraint):
@@ -33,6 +37,60 @@ class _Masked(keras.constraints.Constraint):
         return w if self.then is None else self.then(w)
 
 
+class _Step:
+    """The training step of a stage, in the place of a model's `train_function`.
+
+    Constraints and a lower rate hold inside of each call only, which is where steps are
+    traced: whatever ends the training, variables and optimizer are as they were found.
+    A later `fit`, without the callback, gets the model's own step back.
+    """
+
+    def __init__(self, callback, model, masked, factor):
+        self.callback, self.model, self.factor = callback, model, factor
+        self.plain = model.train_function
+        self.masks = [
+            (v, _Masked(keras.ops.convert_to_numpy(v), v.constraint)) for v in masked
+        ]
+        self.compiled = _compiled_anew(model)
+        model.train_function = self
+
+    def __call__(self, *args):
+        if self.callback not in callbacks_of_the_same_fit():
+            self.model.train_function = self.plain
+            return self.plain(*args)
+        with contextlib.ExitStack() as stack:
+            for variable, mask in self.masks:
+                stack.enter_context(_set(variable, "constraint", mask))
+            for level in levels(self.model.optimizer) if self.factor != 1 else ():
+                rate = level._learning_rate
+                if isinstance(rate, keras.Variable):
+                    lower = lambda rate=rate: rate * self.factor  # noqa: E731
+                    stack.enter_context(_set(level, "_learning_rate", lower))
+            return self.compiled(*args)
+
+
+def _compiled_anew(model):
+    step = model.train_step
+    # A function of its own: JAX would find the trace of the same method again.
+    object.__setattr__(model, "train_step", lambda *args: step(*args))
+    try:
+        model.make_train_function(force=True)
+    finally:
+        object.__delattr__(model, "train_step")
+    return model.train_function
+
+
+@contextlib.contextmanager
+def _set(owner, name, value):
+    """Sets an attribute, past Keras' tracking, and puts the old value back."""
+    old = getattr(owner, name)
+    object.__setattr__(owner, name, value)
+    try:
+        yield
+    finally:
+        object.__setattr__(owner, name, old)
+
+
 @keras.saving.register_keras_serializable("keras_reinit")
 class DenseSparseDense(Reinitialize):
     """Prunes kernels for every other stage, from the second on.
@@ -42,8 +100,10 @@ class DenseSparseDense(Reinitialize):
     Args:
         schedule: A `Stages`, of three stages for DSD itself.
         sparsity: Float in [0, 1], the share of each kernel that is pruned.
-        final_rate: Float in (0, 1], what the learning rate is multiplied by when a
-            sparse stage ends. For a learning-rate schedule it must be 1.
+        final_rate: Float in (0, 1], what the learning rate is multiplied by in the
+            dense stage after a sparse one (and in later ones as often as one has
+            ended). It acts in the training step alone: the optimizer's own rate stays.
+            For a learning-rate schedule it must be 1.
         **kwargs: As in `keras_reinit.Reinitialize`: `optimizer_state`.
 
     Raises:
@@ -72,7 +132,7 @@ class DenseSparseDense(Reinitialize):
             )
         self.sparsity = sparsity
         self.final_rate = final_rate
-        self._constraints = None  # Of the kernels, before a sparse stage.
+        self._stage = 0  # Whose step the model has.
 
     def apply(self, model, stage):
         raise ValueError(
@@ -81,11 +141,11 @@ class DenseSparseDense(Reinitialize):
 
     def _check(self):
         super()._check()
-        rate = self.model.optimizer._learning_rate
-        if self.final_rate != 1 and not isinstance(rate, keras.Variable):
+        rates = plain_rates(self.model)
+        if self.final_rate != 1 and not any(rates):
             raise ValueError(
                 "`final_rate` must be 1 where a schedule sets the learning rate. "
-                f"Received: final_rate={self.final_rate}, learning_rate={rate}"
+                f"Received: final_rate={self.final_rate}, rates={rates}"
             )
 
     def rule(self, stage, variable, fresh):
@@ -96,32 +156,31 @@ class DenseSparseDense(Reinitialize):
         weight = keras.ops.convert_to_numpy(variable)
         return np.ma.array(np.zeros_like(weight), mask=~smallest(weight, self.sparsity))
 
-    def _event(self, stage):
-        super()._event(stage)
-        if stage > 1 and not _is_sparse(stage) and self.final_rate != 1:
-            optimizer = self.model.optimizer
-            optimizer.learning_rate = float(optimizer.learning_rate) * self.final_rate
-
     def _begin(self, at, previous):
         super()._begin(at, previous)
-        sparse = _is_sparse(self.schedule.stage(at))
-        if sparse and self._constraints is None:
-            # After a resume, too: what is pruned is what is zero.
-            found = kernels(self.network)
-            self._constraints = [v.constraint for v in found]
-            for v, then in zip(found, self._constraints, strict=True):
-                v.constraint = _Masked(keras.ops.convert_to_numpy(v), then)
-            self.model.make_train_function(force=True)
-        elif not sparse:
-            self._release()
+        stage = self.schedule.stage(at)
+        if stage != self._stage:
+            self._stage = stage
+            self._take_step_of(stage)
+
+    def _take_step_of(self, stage):
+        """Lets the model train as a stage does, after a resume as well."""
+        self._release()
+        # What is pruned is what is zero.
+        masked = kernels(self.network) if _is_sparse(stage) else []
+        factor = self.final_rate ** (stage // 2)
+        if masked or factor != 1:
+            _Step(self, self.model, masked, factor)
 
     def _release(self):
-        if self._constraints is None:
-            return
-        for v, then in zip(kernels(self.network), self._constraints, strict=True):
-            v.constraint = then
-        self._constraints = None
-        self.model.make_train_function(force=True)
+        step = self.model.train_function
+        if isinstance(step, _Step):
+            self.model.train_function = step.plain
+
+    def on_train_begin(self, logs=None):
+        self._stage = 0
+        self._release()  # Of a training that was interrupted.
+        super().on_train_begin(logs)
 
     def on_train_end(self, logs=None):
         self._release()

@@ -1,30 +1,41 @@
-"""Plasticity injection: a new head beside the old one; the function stays the same.
+"""Plasticity injection: a new head next to the old one; the function stays the same.
 
     y = h_old(z) + h_new(z) - h_first(z),   h_new = h_first at injection
 
-with h_old and h_first frozen: what the network says stays as it is, and what learns
+with h_old and h_first frozen: what the network returns stays as it is, and what learns
 from then on is new. Nikishin et al. 2023, "Deep Reinforcement Learning with Plasticity
 Injection" (arXiv 2305.15555), for a head of several layers on an encoder z, which goes
 on learning. It changes the graph, so it is done between two calls of `fit`, and there
 is no callback.
+
+A head without a nonlinearity would gain nothing: a frozen linear layer plus a trained
+one is a trained linear layer. So the default head is the smallest one, from the output
+down, that has a nonlinearity; of a network with one hidden layer it is all of it.
 """
 
 import keras
 
 from keras_reinit.arguments import check_model, checked_integer
+from keras_reinit.copying import check_copy, copy_model, example_inputs
 from keras_reinit.fresh import fresh_weights
 from keras_reinit.graph import blocks
+from keras_reinit.graph.last_activation import last_activations
+from keras_reinit.graph.layer_graph import nodes_in_order
+from keras_reinit.graph.layer_kinds import is_linear
+from keras_reinit.network import inputs_of
 
 
 def inject_plasticity(model, seed, encoder_end=None, event=0):
-    """Gives a model a new head, whose part in the output is zero so far.
+    """Gives a model a new head, which adds zero to the output so far.
 
     Args:
-        model: A built Functional or Sequential `keras.Model` with one output that no
-            softmax follows: outputs of heads are added up.
+        model: A built Functional or Sequential `keras.Model` with one output, which is
+            not a softmax: outputs of heads are added up.
         seed: Integer >= 0, of the new head's weights, see `keras_reinit.fresh_weights`.
-        encoder_end: The name of the layer that ends the encoder; by default that of the
-            last of `keras_reinit.blocks(model)`, and the head is the output layer.
+        encoder_end: The name of the layer that ends the encoder, see
+            `keras_reinit.blocks`; what follows is the head. `None` takes the last
+            block after which the head has a nonlinearity, or, if there is none, the
+            whole network as the head.
         event: Integer >= 0: another one for another injection.
 
     Returns:
@@ -33,57 +44,74 @@ def inject_plasticity(model, seed, encoder_end=None, event=0):
 
     Raises:
         ValueError: For a model without a layer graph, with several outputs or a
-        softmax,
-            or a layer that does not cut it in two.
+            softmax, without a nonlinearity, with a head that cannot be copied, or for
+            a layer that does not cut it in two.
 
     Example:
 
     >>> model = keras.Sequential([
     ...     keras.Input((3,)), keras.layers.Dense(4, activation="relu"),
-    ...     keras.layers.Dense(1)])
+    ...     keras.layers.Dense(4, activation="relu"), keras.layers.Dense(1)])
     >>> injected = inject_plasticity(model, seed=0)
     >>> x = np.ones((2, 3))
     >>> bool((injected.predict(x, verbose=0) == model.predict(x, verbose=0)).all())
     True
     >>> len(injected.trainable_variables), len(injected.non_trainable_variables)
-    (4, 4)
+    (6, 8)
     """
     check_model(model)
     seed, event = checked_integer("seed", seed), checked_integer("event", event)
-    features = _features(model, encoder_end)
+    nodes_in_order(model)  # Or there is no graph.
     _check_output(model)
-    head = keras.Model(features, model.outputs[0])
+    features, head = _features_and_head(model, encoder_end)
     fresh = fresh_weights(head, seed, event)
-    old = _copy(head, "old", head.get_weights())
-    new, first = _copy(head, "new", fresh), _copy(head, "first", fresh)
+    old, new, first = (_copy(head, name) for name in ("old", "new", "first"))
+    for copy in (new, first):
+        copy.set_weights(fresh)
     old.trainable = first.trainable = False
     # In this order it is exact: what is added is zero.
     change = keras.layers.Subtract()([new(features), first(features)])
     output = keras.layers.Add()([old(features), change])
-    return keras.Model(model.inputs, output, name=model.name)
+    injected = keras.Model(inputs_of(model), output, name=model.name)
+    check_copy(model, injected, example_inputs(model))
+    return injected
 
 
-def _features(model, encoder_end):
+def _features_and_head(model, encoder_end):
+    """What the encoder returns, and the rest as a model of the same layers."""
     if encoder_end is None:
-        return blocks(model)[-1].output_layer.output
-    return blocks(model, ends=[encoder_end])[-1].output_layer.output
+        ends = [block.output_layer for block in reversed(blocks(model))]
+        candidates = [*(_result(model, layer) for layer in ends), inputs_of(model)]
+    else:
+        (*_, block) = blocks(model, ends=[encoder_end])
+        candidates = [_result(model, block.output_layer)]
+    for features in candidates:
+        head = keras.Model(features, model.outputs[0])
+        linear = all(is_linear(node.operation) for node in nodes_in_order(head))
+        if encoder_end is not None or not linear:
+            return features, head
+    raise ValueError(
+        "`model` must have a nonlinearity: a new linear layer next to a linear one "
+        f"changes nothing. Received: model={model.name!r}"
+    )
+
+
+def _result(model, layer):
+    """What a layer returns in this model; it may be called in other models, too."""
+    calls = [node for node in nodes_in_order(model) if node.operation is layer]
+    return calls[-1].output_tensors[0]
 
 
 def _check_output(model):
-    last = model.outputs[0]._keras_history.operation
-    softmax = keras.activations.softmax
-    ends = isinstance(last, keras.layers.Softmax) or (
-        getattr(last, "activation", None) is softmax
-    )
-    if ends or len(model.outputs) > 1:
+    if len(model.outputs) > 1 or last_activations(model) == ["softmax"]:
         raise ValueError(
             "`model` must have one output, and no softmax at its end. Received: "
-            f"{model.name!r} with {len(model.outputs)} outputs and last {last.name!r}"
+            f"{model.name!r} with {len(model.outputs)} outputs, which end in "
+            f"{last_activations(model)}"
         )
 
 
-def _copy(head, name, values):
-    copy = keras.models.clone_model(head)
+def _copy(head, name):
+    copy = copy_model(head)
     copy.name = f"{name}_head"
-    copy.set_weights(values)
     return copy

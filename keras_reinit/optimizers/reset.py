@@ -5,6 +5,7 @@ import math
 import keras
 import numpy as np
 
+from keras_reinit.optimizers.levels import levels, parts
 from keras_reinit.optimizers.step_counts import (
     PerEntrySteps,
     PerVariableSteps,
@@ -63,14 +64,14 @@ def reset_optimizer(optimizer, variables=None, masks=None):
         masks = masks or {}
         check_partial_reset(optimizer, entries=bool(masks))
         _check_variables(optimizer, variables)
-        for part in _parts(optimizer):
+        for part in parts(optimizer):
             _reset_slots(part, _indices(part, variables), masks)
             restart_averages(part, variables, masks)
         return
-    for level in _levels(optimizer):
+    for level in levels(optimizer):
         if level.built:
             _reset_counts(level)
-    for part in _parts(optimizer):
+    for part in parts(optimizer):
         if _has_other_state(part):
             _reset_all(part)
         else:
@@ -83,7 +84,7 @@ def restart_averages(optimizer, variables, masks=None):
     An average of the past would put back what was re-initialized. Arguments as of
     `reset_optimizer`.
     """
-    for part in _parts(optimizer):
+    for part in parts(optimizer):
         averages = [part._model_variables_moving_average] if part.use_ema else []
         if isinstance(part, SCHEDULE_FREE):  # What it calls a momentum is a weight.
             averages.append(part._momentums)
@@ -95,12 +96,12 @@ def restart_averages(optimizer, variables, masks=None):
 
 def keeps_average(optimizer):
     """Whether an optimizer keeps a moving average of the weights (`use_ema`)."""
-    return all(part.use_ema for part in _parts(optimizer, built=False))
+    return all(part.use_ema for part in parts(optimizer, built=False))
 
 
 def average_of(optimizer, variable):
     """A variable's moving average, an array; None for one that is not trained."""
-    for part in _parts(optimizer):
+    for part in parts(optimizer):
         for i in _indices(part, [variable]):
             average = part._model_variables_moving_average[i]
             return keras.ops.convert_to_numpy(average)
@@ -109,7 +110,7 @@ def average_of(optimizer, variable):
 
 def trained_by(optimizer, variables):
     """Those of the variables that an optimizer trains."""
-    known = {id(v) for part in _parts(optimizer) for v in part._trainable_variables}
+    known = {id(v) for part in parts(optimizer) for v in part._trainable_variables}
     return [v for v in variables if id(v) in known]
 
 
@@ -125,7 +126,7 @@ def _check_variables(optimizer, variables):
 
 def check_reset(optimizer):
     """A `ValueError` unless an optimizer tells how a new one of its kind is made."""
-    for part in _parts(optimizer, built=False):
+    for part in parts(optimizer, built=False):
         try:
             new_of_its_kind(part)
         except Exception as error:
@@ -141,7 +142,7 @@ def check_partial_reset(optimizer, entries=False):
     check_reset(optimizer)
     what = "entry" if entries else "variable"
     counting = PerEntrySteps if entries else PerVariableSteps
-    for part in _parts(optimizer, built=False):
+    for part in parts(optimizer, built=False):
         if not isinstance(part, (*STEPLESS, counting)):
             raise ValueError(
                 f"`optimizer` must count the steps of each {what} by itself, for the "
@@ -155,24 +156,6 @@ def check_partial_reset(optimizer, entries=False):
                 "weight, for the state of some of them to start again. "
                 f"Received: {part}"
             )
-
-
-def _levels(optimizer):
-    """Yields an optimizer and those inside of it."""
-    yield optimizer
-    inner = getattr(optimizer, "inner_optimizer", None)
-    for one in getattr(optimizer, "optimizers", [inner] if inner is not None else []):
-        yield from _levels(one)
-
-
-def _parts(optimizer, built=True):
-    """The optimizers that hold state, inside of wrappers."""
-    return [
-        level
-        for level in _levels(optimizer)
-        if not hasattr(level, "inner_optimizer") and not hasattr(level, "optimizers")
-        if level.built or not built
-    ]
 
 
 def _reset_counts(level):

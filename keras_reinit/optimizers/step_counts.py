@@ -86,7 +86,25 @@ def _counting(optimizer, mixin):
     new = new_of_its_kind(optimizer, _with_steps(type(optimizer), mixin))
     rate = optimizer._learning_rate
     new.learning_rate = rate.numpy() if isinstance(rate, keras.Variable) else rate
+    for name, value in vars(optimizer).items():
+        if _is_setting(name, value):  # Such as `exclude_from_weight_decay`.
+            setattr(new, name, value)
     return new
+
+
+def _is_setting(name, value):
+    """Whether an attribute of an optimizer is neither state nor kept for tracking."""
+    leaves = value if isinstance(value, (list, tuple)) else [value]
+    state = any(isinstance(leaf, keras.Variable) for leaf in leaves)
+    tracking = (
+        "_self_",  # TensorFlow's.
+        "_variables",
+        "_trainable_variables",
+        "_tracker",
+        "_learning_rate",
+        "_distribution_strategy",
+    )
+    return not (state or name.startswith(tracking))
 
 
 def check_optimizer(optimizer):

@@ -7,10 +7,11 @@ import keras
 
 from keras_reinit import models
 from keras_reinit.distillation import BornAgain
-from keras_reinit.distillation.student import check_student, network_of
+from keras_reinit.distillation.outputs import Output, check_outputs
 from keras_reinit.fresh.recipes import find_recipes
 from keras_reinit.fresh.weights import fresh_draws
 from keras_reinit.graph import add_block_normalization, blocks
+from keras_reinit.network import network_of
 from keras_reinit.optimizers import reset_optimizer
 from keras_reinit.optimizers.weight_decay import WeightDecay, add_weight_decay
 from keras_reinit.training.evaluation import evaluator
@@ -39,7 +40,7 @@ class Compiled:
 
     def __init__(self, config, splits, network=None):
         self.network = network_for(config, splits) if network is None else network
-        check_student(self.network, from_logits=True)
+        check_outputs(self.network, [Output("output", "kl", from_logits=True)])
         self._recipes = find_recipes(self.network)
         self._draw(config)  # All methods begin at the same weights, so it comes first.
         with dtype_policy(self.network.dtype_policy):

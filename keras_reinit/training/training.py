@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_reinit import data
 from keras_reinit.arguments import check_choice
-from keras_reinit.distillation.student import network_of
+from keras_reinit.network import network_of
 from keras_reinit.provenance import provenance
 from keras_reinit.training.compiled import Compiled, augmentation, num_steps, one_hot
 from keras_reinit.training.evaluation import Evaluations, StageEnds, Validation, parts

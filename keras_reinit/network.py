@@ -1,0 +1,63 @@
+"""The network that is trained, all of its layers, and what its class overrides."""
+
+import keras
+
+
+def network_of(model):
+    """Returns the student of a distilling model, or else the model itself.
+
+    An attribute that is merely called `student` does not make a model a distilling one.
+    """
+    return model.student if hasattr(model, "hand_over") else model
+
+
+def all_layers(model):
+    """Returns the model and all layers in it, at any depth, each of them once."""
+    return list({id(layer): layer for layer in model._flatten_layers()}.values())
+
+
+def inputs_of(model):
+    """Returns the symbolic inputs as the model takes them, or None without any."""
+    structure = getattr(model, "input", None)
+    inputs = getattr(model, "inputs", None)
+    if structure is None and inputs:  # A Sequential that was never called.
+        return inputs[0] if len(inputs) == 1 else inputs
+    return structure
+
+
+def frozen_ids(model):
+    """Returns the ids of the weights that are not trained though they could be.
+
+    All weights of a frozen layer, at any depth, are among them, and so is the kernel
+    under a LoRA update. The statistics of BatchNormalization are not: they are never
+    trained by gradients.
+    """
+    frozen = set()
+    for layer in all_layers(model):
+        if not layer.trainable:
+            frozen.update(id(v) for v in layer.weights)
+        made = layer._trainable_variables
+        frozen.update(id(v) for v in made if not v.trainable)
+    return frozen
+
+
+def recurrent_states(model):
+    """Returns the variables that hold the states of stateful recurrent layers."""
+    layers = [one for one in all_layers(model) if isinstance(one, keras.layers.RNN)]
+    states = [layer.states for layer in layers if layer.stateful]
+    return [v for v in keras.tree.flatten(states) if isinstance(v, keras.Variable)]
+
+
+def overridden(model, names):
+    """Returns which of some methods a user's class, or the object itself, overrides.
+
+    Args:
+        model: A `keras.Model`.
+        names: Tuple of names of methods.
+    """
+    own = [vars(kind) for kind in type(model).__mro__ if not _is_library(kind)]
+    return [name for name in names if any(name in a for a in (vars(model), *own))]
+
+
+def _is_library(kind):
+    return kind is object or kind.__module__.split(".")[0] in ("keras", "keras_reinit")
