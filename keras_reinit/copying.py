@@ -99,8 +99,8 @@ def check_copy(model, copy, inputs, argument="model"):
     if worst > TOLERANCE:
         raise ValueError(
             f"`{argument}` must be a model whose copy computes the same. A layer keeps "
-            "state that Keras does not save (see `Layer.save_own_variables`), or shares "
-            "weights in a way that is not in its configuration. "
+            "state that Keras does not save (see `Layer.save_own_variables`), or "
+            "shares weights in a way that is not in its configuration. "
             f"Received: {model.name!r}, from which its copy differs by {worst:.1%}"
         )
 

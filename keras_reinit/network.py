@@ -2,6 +2,25 @@
 
 import keras
 
+# Whose classes are not the user's; on TensorFlow and PyTorch a model is one of theirs.
+LIBRARIES = ("keras", "keras_reinit", "tensorflow", "torch", "flax")
+# Methods by which a `keras.Model` says how it is trained, evaluated and called.
+TRAINING = (
+    "compile",
+    "compute_loss",
+    "compute_metrics",
+    "evaluate",
+    "fit",
+    "get_metrics_result",
+    "make_test_function",
+    "make_train_function",
+    "metrics",
+    "predict_step",
+    "reset_metrics",
+    "test_step",
+    "train_step",
+)
+
 
 def network_of(model):
     """Returns the student of a distilling model, or else the model itself.
@@ -59,5 +78,21 @@ def overridden(model, names):
     return [name for name in names if any(name in a for a in (vars(model), *own))]
 
 
+def check_not_overridden(model, names, argument, why):
+    """A `ValueError` if a user's class overrides one of some methods.
+
+    Args:
+        model, names: See `overridden`.
+        argument: What the error calls the model.
+        why: What would become of it, the end of a sentence.
+    """
+    own = overridden(model, names)
+    if own:
+        raise ValueError(
+            f"`{argument}` must not override {', '.join(own)}: {why}. "
+            f"Received: {argument}={model!r}"
+        )
+
+
 def _is_library(kind):
-    return kind is object or kind.__module__.split(".")[0] in ("keras", "keras_reinit")
+    return kind is object or kind.__module__.split(".")[0] in LIBRARIES

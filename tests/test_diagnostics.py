@@ -17,7 +17,7 @@ from keras_reinit import (
 from keras_reinit.diagnostics.forward import run
 from keras_reinit.diagnostics.plasticity import effective_rank, norm, stable_rank
 
-BEGIN = ("dormant_units", "dead_units", "effective_rank", "stable_rank",
+BEGIN = ("dormant_units", "dead_units", "effective_rank", "stable_rank", "srank",
          "weight_norm", "gradient_norm")  # fmt: skip
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from keras_reinit.arguments import check_share
-from keras_reinit.data.images import check_examples, pixels_of, unit_range
+from keras_reinit.data.images import check_examples, pixels_of
 from keras_reinit.data.label_noise import LabelNoise, numbers_of
 
 # Standard deviation of the rates of single examples.
@@ -16,13 +16,16 @@ RATE_STDDEV = 0.1
 class InstanceNoise(LabelNoise):
     """Changes labels with a rate of each example's own, to a class its image suggests.
 
-    For an example (x, y), with the pixels x in [0, 1] as one vector: its rate q is
+    For an example (x, y), with the pixels x in [0, 255] as one vector: its rate q is
     drawn from a normal distribution around `noise_rate` with standard deviation 0.1,
     cut to [0, 1]; the noisy label stays y with chance 1 - q, and is another class
     with the chances `q * softmax(x @ W[y])`, y left out, where the entries of W are
     standard normal. So the label always differs where it is drawn anew, and about
     `noise_rate` of the labels change (a rate near 0 or 1 is pulled inwards by the
-    cut; at 0 nothing changes). Algorithm 2 of Xia et al. 2020 (arXiv 2006.07836).
+    cut; at 0 nothing changes). Algorithm 2 of Xia et al. 2020 (arXiv 2006.07836), with
+    pixels as in the public code (xiaoboxia/Part-dependent-label-noise), which does not
+    scale them: nearly all of q is then on one class. Floats, which are in [0, 1], are
+    multiplied by 255.
 
     Args:
         noise_rate: Float in [0, 1].
@@ -70,7 +73,9 @@ class InstanceNoise(LabelNoise):
 
 def _softmax_of_others(images, own, num_classes, seed):
     """Chances of all classes but one, from a random projection of its own."""
-    pixels = unit_range(pixels_of(images)).reshape(len(images), -1).astype("float64")
+    pixels = pixels_of(images)
+    scale = 1 if pixels.dtype == np.uint8 else 255
+    pixels = pixels.reshape(len(images), -1).astype("float64") * scale
     # Made for one class at a time: for all, it would be as large as a large model.
     weights = np.random.default_rng((seed, 0x3E17, int(own))).normal(
         size=(pixels.shape[1], num_classes)

@@ -4,35 +4,41 @@ import keras
 import numpy as np
 
 from keras_reinit.arguments import check_choice, check_not_negative
-from keras_reinit.checks import check_after
 from keras_reinit.diagnostics.forward import run
-from keras_reinit.diagnostics.gradients import Gradients
+from keras_reinit.diagnostics.gradients import Gradients, check_loss
 from keras_reinit.diagnostics.plasticity import (
     dormant,
     effective_rank,
     norm,
+    singular_values,
+    srank,
     stable_rank,
 )
-from keras_reinit.distillation.student import network_of
 from keras_reinit.graph import blocks
 from keras_reinit.graph.layer_graph import output_layers
+from keras_reinit.graph.layer_kinds import has_kernel
+from keras_reinit.neighbors import check_after
+from keras_reinit.network import network_of
 from keras_reinit.units import Units
 
 ROWS = 2048  # Of the features whose ranks are measured.
-UNIT_MEASURES = ("dormant_units", "dead_units", "effective_rank", "stable_rank")
+RANKS = {"effective_rank": effective_rank, "stable_rank": stable_rank, "srank": srank}
+UNIT_MEASURES = ("dormant_units", "dead_units", *RANKS)
 MEASURES = (*UNIT_MEASURES, "weight_norm", "gradient_norm")
 
 
 class Diagnostics(keras.callbacks.Callback):
-    """Logs measures of plasticity at the begin and the end of each epoch.
+    """Logs measures of plasticity at the beginning and the end of each epoch.
 
     Logs, and with them `History`, `CSVLogger` and `TensorBoard` after this callback,
     gain, at the end of each epoch:
 
     - `dormant_units`, `dead_units`: shares in [0, 1] of the hidden units, dormant by
       the score of Sokar et al. 2023 (arXiv 2302.12902), or never active at all;
-    - `effective_rank` (Roy & Vetterli 2007), `stable_rank`: of the features that the
-      output layer takes (with several outputs, of all their features side by side);
+    - `effective_rank` (Roy & Vetterli 2007), `stable_rank` (||A||_F^2 / ||A||_2^2) and
+      `srank` (Kumar et al. 2021, arXiv 2010.14498, with delta 0.01; Dohare et al. 2024
+      call it stable rank): of the features that the last layer with a kernel takes
+      (with several outputs, of all their features side by side);
     - `weight_norm`, `gradient_norm`: Euclidean norms over all trained weights, the
       gradient that of the loss without penalties, in training mode, on the probe;
     - `update_norm`, `distance_from_init`: of the weights' change since the epoch's
@@ -40,9 +46,9 @@ class Diagnostics(keras.callbacks.Callback):
     - `change_<block>`: that change over the norm at the begin, in each of
       `keras_reinit.blocks` and in the `head`.
 
-    With `begin_` before it, the first six at the begin of the epoch: right after an
-    event, where the epoch before ended right before it. A model without a layer graph
-    has no units or features to measure, and one block.
+    With `begin_` before it, the first seven at the beginning of the epoch: right after
+    an event, where the epoch before ended right before it. A model without a layer
+    graph has no units or features to measure, and one block.
 
     It costs two copies of the weights in memory and, each epoch, a forward pass over
     the probe, with labels a training step on it; after an event the same again.
@@ -56,7 +62,8 @@ class Diagnostics(keras.callbacks.Callback):
 
     Raises:
         ValueError: For an argument out of its range; when training begins, if it stands
-            before a re-initialization.
+            before a re-initialization, or, with labels, for a model that overrides
+            `train_step` or `compute_loss`.
 
     Example:
 
@@ -86,6 +93,8 @@ class Diagnostics(keras.callbacks.Callback):
                 "`model` must be built: give it an `Input`, or call it once. "
                 f"Received: model={self.model!r}"
             )
+        if self.y is not None:
+            check_loss(self.model)
         self._gradients = None
         self._first = self._end = self._measured = None
 
@@ -126,7 +135,7 @@ class Diagnostics(keras.callbacks.Callback):
         if self.y is not None:
             if self._gradients is None:
                 self._gradients = Gradients(self.model, network)
-            found = self._gradients.average((self.x, self.y), 1.0, len(self.y))
+            found = self._gradients.average((self.x, self.y), 1.0)
             measures["gradient_norm"] = norm(found.values())
         return measures
 
@@ -135,7 +144,7 @@ class Diagnostics(keras.callbacks.Callback):
 
         Args:
             name: One of `dormant_units`, `dead_units`, `effective_rank`, `stable_rank`,
-                `weight_norm` and, with labels, `gradient_norm`.
+                `srank`, `weight_norm` and, with labels, `gradient_norm`.
             above, below: Floats; one of them is the threshold to be crossed.
 
         Returns:
@@ -161,7 +170,7 @@ class Diagnostics(keras.callbacks.Callback):
     def _of_units(self, network):
         units = Units(network)
         points = {id(node): ids for node, ids in units.points}
-        heads = {id(layer) for layer in output_layers(network)}
+        heads = {id(one) for one in output_layers(network) if has_kernel(one)}
         seen, awake, alive = np.zeros((3, len(units.free)), bool)
         features = []
 
@@ -171,22 +180,21 @@ class Diagnostics(keras.callbacks.Callback):
                 seen[ids] = True
                 awake[ids[~dormant(size.mean(0), self.threshold)]] = True
                 alive[ids[size.max(0) > 0]] = True
-            if id(node.operation) in heads and not getattr(
-                node.operation, "outputs", None
-            ):
+            if id(node.operation) in heads:
                 features.append(_rows(taken[0])[:ROWS])
 
         run(network, self.x, visit)
         hidden = seen & ~units.whole
         count = max(hidden.sum(), 1)
-        # Side by side, as far as they have as many rows.
+        # Side by side, cut to as many rows; a model without a kernel has none.
+        features = features or [np.zeros((1, 1))]
         rows = min(len(one) for one in features)
         matrix = np.concatenate([one[:rows] for one in features], axis=1)
+        values = singular_values(matrix)
         return {
             "dormant_units": float((hidden & ~awake).sum() / count),
             "dead_units": float((hidden & ~alive).sum() / count),
-            "effective_rank": effective_rank(matrix),
-            "stable_rank": stable_rank(matrix),
+            **{name: float(rank(values)) for name, rank in RANKS.items()},
         }
 
     def _weights(self):

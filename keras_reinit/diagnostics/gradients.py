@@ -1,9 +1,12 @@
 """The gradient of a network's loss over some data, on any backend."""
 
 import operator
+import warnings
 
 import keras
 import numpy as np
+
+from keras_reinit.network import check_not_overridden
 
 
 class _Averages(keras.optimizers.Optimizer):
@@ -38,9 +41,10 @@ class _Probe(keras.Model):
 
     losses = ()  # Penalties are not of the data.
 
-    def __init__(self, network):
+    def __init__(self, network, output_names):
         super().__init__(name="probe")
         self.network = network
+        self.output_names = output_names  # Keras matches losses by these.
 
     def call(self, inputs, training=None):
         return self.network(inputs, training=training)
@@ -49,28 +53,43 @@ class _Probe(keras.Model):
 class Gradients:
     """Averages the gradient of a compiled loss, without penalties, over batches.
 
+    The loss is the one of `compile`, with the losses of all outputs, their
+    `loss_weights` and reductions.
+
     Args:
         model: The compiled `keras.Model`.
         network: The network inside of it that returns what the loss is of.
+
+    Raises:
+        ValueError: As `check_loss`, and for a model with several losses whose
+            `loss_weights` cannot be read, since it cannot be serialized.
     """
 
     def __init__(self, model, network):
+        check_loss(model)
         self._network = network
         self._averages = _Averages()
-        self._probe = _Probe(network)
-        self._probe.compile(self._averages, loss=model.loss, auto_scale_loss=False)
+        self._probe = _Probe(network, getattr(model, "output_names", None))
+        self._probe.compile(
+            self._averages,
+            loss=model.loss,
+            loss_weights=_loss_weights(model),
+            run_eagerly=model.run_eagerly,
+            jit_compile=model.jit_compile,
+            auto_scale_loss=False,
+        )
 
     def average(self, data, rate, batch_size=None):
         """An exponential average from zero, G <- (1 - rate) * G + rate * g.
 
-        In training mode; weights, statistics and random states are those of before when
-        it returns.
+        In training mode. Statistics and random states are restored at the end, also
+        when it is interrupted; weights do not change.
 
         Args:
             data: What `fit` takes, as one value: a `tf.data.Dataset` or another data
                 set of batches, or a tuple (x, y) or (x, y, sample_weight) of arrays.
             rate: Float in [0, 1].
-            batch_size: Integer, for arrays.
+            batch_size: Integer, for arrays; `None` makes them one batch.
 
         Returns:
             Dict of ids of the trainable variables to NumPy arrays.
@@ -78,19 +97,56 @@ class Gradients:
         held = [v for v in self._network.variables if not v.trainable]
         before = [np.array(keras.ops.convert_to_numpy(v)) for v in held]
         self._averages.start_again(rate)
+        try:
+            self._go_through(data, batch_size)
+        finally:
+            for variable, value in zip(held, before, strict=True):
+                variable.assign(value)
+        trained = self._network.trainable_variables
+        return {
+            id(variable): np.array(keras.ops.convert_to_numpy(average))
+            for variable, average in zip(trained, self._averages.slots, strict=True)
+        }
+
+    def _go_through(self, data, batch_size):
         if isinstance(data, tuple):
             # Not by `fit`, which on PyTorch moves the random state of shuffling.
             for batch in _batches(data, batch_size):
                 self._probe.train_on_batch(*batch)
         else:
             self._probe.fit(data, shuffle=False, verbose=0)
-        for variable, value in zip(held, before, strict=True):
-            variable.assign(value)
-        trained = self._network.trainable_variables
-        return {
-            id(variable): np.array(keras.ops.convert_to_numpy(average))
-            for variable, average in zip(trained, self._averages.slots, strict=True)
-        }
+
+
+def check_loss(model):
+    """A `ValueError` unless a model is trained by the loss that it is compiled with."""
+    check_not_overridden(
+        model,
+        ("train_step", "compute_loss"),
+        "model",
+        "the gradient that is asked for is that of the compiled loss",
+    )
+    if getattr(model, "loss", None) is None:
+        raise ValueError(
+            "`model` must be compiled with a loss, for its gradient. "
+            f"Received: model={model!r} with loss=None"
+        )
+
+
+def _loss_weights(model):
+    """Returns the `loss_weights` of `compile`, which Keras keeps in no attribute."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Lambdas warn, but nothing is loaded.
+            config = model.get_compile_config()
+    except Exception as error:  # A user's `get_config` may raise anything.
+        if not keras.tree.is_nested(model.loss):
+            return None  # A single loss rarely has a weight.
+        raise ValueError(
+            "`model` must be compiled with an optimizer, losses and metrics that have "
+            "a `get_config`, so that its `loss_weights` can be read. "
+            f"Received: {error}"
+        ) from error
+    return keras.saving.deserialize_keras_object(config.get("loss_weights"))
 
 
 def _batches(arrays, size):

@@ -18,12 +18,15 @@ from keras_reinit.distillation.outputs import output_names
 from keras_reinit.distillation.teacher_cache import check_key, split_key
 from keras_reinit.distillation.terms import read_terms
 from keras_reinit.fresh.recipes import data_of
-from keras_reinit.network import all_layers, overridden, recurrent_states
+from keras_reinit.network import (
+    TRAINING,
+    all_layers,
+    check_not_overridden,
+    recurrent_states,
+)
 
 KNOWLEDGE = ("full", "permuted", "confidence")
 TEACHERS = ("last", "average")
-# What a student's class may not override: `BornAgain` is trained in its place.
-TRAINING = ("train_step", "test_step", "compute_loss", "compute_metrics")
 
 
 @keras.saving.register_keras_serializable("keras_reinit")
@@ -45,8 +48,8 @@ class BornAgain(keras.Model):
 
     Args:
         student: A built `keras.Model`. It is trained in place; save it, not this
-            model, for use without us. Its class may not override `train_step`,
-            `test_step`, `compute_loss` or `compute_metrics`.
+            model, for use without us. Its class may not override how it is trained
+            or evaluated, such as `train_step` or `compute_loss`.
         distillation_weight: Float >= 0 of the teacher's term, or one for each output,
             by name or position, such as `{"class": 1.0, "box": 0.0}`.
         temperature: Float > 0; not used for numbers.
@@ -299,13 +302,13 @@ def check_student(student):
             "`student` must be a built `keras.Model`: give it an `Input`, or call it "
             f"once. Received: student={student!r}"
         )
-    own = overridden(student, TRAINING)
-    if own:
-        raise ValueError(
-            f"`student` must not override {own}: `BornAgain` trains it with Keras' own "
-            "steps and loss, and would drop them. A re-initialization callback alone "
-            f"keeps them. Received: student={student!r}"
-        )
+    check_not_overridden(
+        student,
+        TRAINING,
+        "student",
+        "`BornAgain` trains it with Keras' own steps and loss, and would drop them "
+        "(a re-initialization callback alone keeps them)",
+    )
 
 
 def _untrained_copy(student):

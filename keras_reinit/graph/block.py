@@ -4,8 +4,6 @@ import dataclasses
 import itertools
 import re
 
-import keras
-
 from keras_reinit.arguments import check_model
 from keras_reinit.graph.block_normalization import BlockNormalization
 from keras_reinit.graph.layer_graph import (
@@ -15,6 +13,7 @@ from keras_reinit.graph.layer_graph import (
     segments,
     with_layers_after,
 )
+from keras_reinit.graph.layer_kinds import has_kernel
 
 # Layers and operations alike: a `+` of two tensors is an `Add`, too.
 MERGES = ("Add", "Average", "Concatenate", "Maximum", "Multiply")
@@ -139,7 +138,7 @@ def _groups(model, num_blocks, ends):
 def _split_at_kernels(nodes):
     groups, waiting, previous = [], [], None
     for segment in _segments_or_cells(nodes):
-        if any(_has_kernel(node.operation) for node in segment):
+        if any(has_kernel(node.operation) for node in segment):
             groups.append(waiting + segment)
             waiting = []
         elif not groups or waiting or _opens_a_block(segment, previous):
@@ -153,9 +152,9 @@ def _split_at_kernels(nodes):
 
 
 def _segments_or_cells(nodes):
-    kernels = sum(_has_kernel(node.operation) for node in nodes)
+    kernels = sum(has_kernel(node.operation) for node in nodes)
     for segment in segments(nodes):
-        inside = sum(_has_kernel(node.operation) for node in segment)
+        inside = sum(has_kernel(node.operation) for node in segment)
         # Hardly any place that all data passes: more than one tensor is carried on.
         yield from cells(segment) if inside > max(20, kernels / 2) else [segment]
 
@@ -174,7 +173,7 @@ def _joined_by_name(groups):
 
 def _block_name(group):
     """What the names of all layers with kernels in a group agree on, or None."""
-    names = [n.operation.name for n in group if _has_kernel(n.operation)]
+    names = [n.operation.name for n in group if has_kernel(n.operation)]
     matches = [BLOCK_NAMES.match(name) for name in names]
     found = {m and (m["pair"] or m[1]) for m in matches}
     return found.pop() if len(found) == 1 else None
@@ -216,12 +215,6 @@ def _split_at_marks(nodes):
 
 def _has_weights(operation):
     return bool(getattr(operation, "weights", []))  # A `+` has none.
-
-
-def _has_kernel(operation):
-    if isinstance(operation, keras.layers.PReLU):
-        return False  # A slope for each position, of whatever rank.
-    return any(len(v.shape) > 1 for v in getattr(operation, "weights", []))
 
 
 def _joined(model, found, num_blocks):

@@ -4,13 +4,17 @@ import collections
 
 import keras
 
+from keras_reinit.graph.layer_kinds import has_kernel
+from keras_reinit.network import TRAINING, check_not_overridden, overridden
+
 
 def nodes_in_order(model):
     """The calls of layers that lead to the model's output, producers first."""
-    if not getattr(model, "outputs", None):
+    if not getattr(model, "outputs", None) or overridden(model, ("call",)):
         raise ValueError(
-            "`model` must be a built Functional or Sequential model, so that its "
-            f"blocks can be read off its layer graph. Received: model={model!r}"
+            "`model` must be a built Functional or Sequential model without a `call` "
+            "of its own, so that its blocks can be read off its layer graph. "
+            f"Received: model={model!r}"
         )
     order, seen = [], set()
     stack = [(_node(tensor), False) for tensor in model.outputs]
@@ -26,23 +30,40 @@ def nodes_in_order(model):
 
 
 def output_layers(model):
-    """The last layers with weights on the way to each output, as a list."""
+    """Returns the head: from the last layer with a kernel to each output.
+
+    All layers with weights between the two belong to it, such as normalization and
+    scales. A model inside the model is opened.
+
+    Returns:
+        List of layers, each of them once.
+    """
     nodes_in_order(model)  # Or there is no graph.
-    found, seen = [], set()
-    waiting = [_node(tensor) for tensor in model.outputs]
+    return _head(model.outputs)[0]
+
+
+def _head(outputs):
+    """Returns the layers of the head, and the inputs that reach it past no kernel."""
+    found, reached, seen, waiting = {}, [], set(), list(outputs)
     while waiting:
-        node = waiting.pop()
-        if id(node) in seen:
+        tensor = waiting.pop()
+        if id(tensor) in seen:
             continue
-        seen.add(id(node))
-        layer = node.operation
-        if not getattr(layer, "weights", None):
-            waiting.extend(producers(node))
+        seen.add(id(tensor))
+        node, layer = _node(tensor), tensor._keras_history.operation
+        if node.is_input:
+            reached.append(tensor)
         elif getattr(layer, "outputs", None):  # A model in the model.
-            found.extend(output_layers(layer))
+            inside, through = _head([layer.outputs[tensor._keras_history.tensor_index]])
+            found |= {id(one): one for one in inside}
+            taken = zip(layer.inputs, node.input_tensors, strict=True)
+            waiting += [t for own, t in taken if any(own is one for one in through)]
         else:
-            found.append(layer)
-    return found
+            if getattr(layer, "weights", None):
+                found[id(layer)] = layer
+            if not has_kernel(layer):
+                waiting += node.input_tensors
+    return list(found.values()), reached
 
 
 def producers(node):
@@ -117,6 +138,9 @@ def with_layers_after(model, layers):
             result of the call on to those that took it.
     """
     nodes = nodes_in_order(model)
+    check_not_overridden(
+        model, TRAINING, "model", "with layers added, it is a plain `keras.Model`"
+    )
     # Of a layer that is called several times, only the call that is meant counts.
     marks = {_call(nodes, n): layers[id(n)] for n in nodes if id(n) in layers}
     calls = collections.Counter()

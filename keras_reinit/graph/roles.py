@@ -1,17 +1,7 @@
 """What the weights of a network are for."""
 
-import keras
-
-from keras_reinit.graph.block_normalization import BlockNormalization
 from keras_reinit.graph.layer_graph import output_layers
-
-NORMALIZATIONS = (
-    keras.layers.BatchNormalization,
-    keras.layers.GroupNormalization,
-    keras.layers.LayerNormalization,
-    keras.layers.RMSNormalization,
-    BlockNormalization,
-)
+from keras_reinit.graph.layer_kinds import NORMALIZATIONS, kernels_of
 
 
 def normalization_weights(model):
@@ -21,13 +11,20 @@ def normalization_weights(model):
 
 
 def kernels(model):
-    """List of the trained weights with two axes or more, but of normalizations."""
-    others = normalization_weights(model)
-    return [
-        v for v in model.trainable_variables if len(v.shape) > 1 and id(v) not in others
-    ]
+    """Returns the trained weights that mix features, see `kernels_of`."""
+    chosen = {id(v) for v in kernels_of(model)}
+    return [v for v in model.trainable_variables if id(v) in chosen]
+
+
+def bias_weights(model):
+    """Returns the ids of all biases: weights called `bias`, and vectors by a kernel."""
+    found = {id(v) for v in model.weights if v.name == "bias"}
+    for layer in model._flatten_layers():
+        if any(len(v.shape) > 1 for v in layer._trainable_variables):
+            found |= {id(v) for v in layer._trainable_variables if len(v.shape) == 1}
+    return found
 
 
 def head_weights(model):
-    """Set of the ids of the weights of the layers that make a model's outputs."""
+    """Returns the ids of the weights of a model's head, see `output_layers`."""
     return {id(v) for layer in output_layers(model) for v in layer.weights}

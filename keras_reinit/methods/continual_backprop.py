@@ -9,8 +9,16 @@ the contribution utility, decay 0.99 and, as in most of its experiments, maturit
 At each step a layer is due `rate` times the number of its mature units; whole units are
 replaced, and what is left adds up. Where sources differ, or are silent:
 
-- The utility is the paper's running average; newer layers of the public code
-  (shibhansh/loss-of-plasticity) take that of the last batch by default: `decay=0`.
+- mean|w_out,i| is over all weights that read the unit, whatever layer they are in; in
+  the public code (shibhansh/loss-of-plasticity) there is one such layer. Where a
+  feature map is flattened, that code multiplies position by position and takes the mean
+  of the products; here the two means are multiplied. It measures units after pooling,
+  here after the activation.
+- That code's convolutional networks are due `rate` times the number of all units, once
+  one is mature; its networks of dense layers replace less than a whole unit by chance,
+  unless told to add up.
+- The utility is the paper's running average; newer layers of that code take that of
+  the last batch by default: `decay=0`.
 - That code draws uniform numbers by the activation's gain; here each weight has its own
   initializer's, as in a new network. Normalization of a unit starts fresh in both.
 - Its networks of dense layers add what a removed unit gave on average to the biases
@@ -26,6 +34,7 @@ import numpy as np
 
 from keras_reinit.arguments import check_not_negative, check_share, checked_integer
 from keras_reinit.units import Recycling, UnitStatistics
+from keras_reinit.units.recycling import per_unit
 
 
 def averaged(utility, contribution, decay):
@@ -154,9 +163,11 @@ class ContinualBackprop(Recycling):
                 keras.ops.convert_to_numpy,
                 (layer.activity, layer.age, layer.utility, layer.due),
             )
-            utility, age = averaged(utility, activity * out[ids], self.decay), age + 1
+            contribution = per_unit(activity, ids) * out[ids]
+            utility, age = averaged(utility, contribution, self.decay), age + 1
             # No age counts of units without a full list of weights, or seen before.
-            own = units.free[ids] & ~seen[ids]
+            own = np.isin(np.arange(len(ids)), np.unique(ids, return_index=True)[1])
+            own &= units.free[ids] & ~seen[ids]
             gone, due = replaced(
                 utility,
                 np.where(own, age, 0),
@@ -183,7 +194,7 @@ def _outgoing(units):
     """The mean |w| of the weights that read each unit."""
     total, count = np.zeros((2, len(units.free)))
     for use in units.read:
-        size = np.abs(keras.ops.convert_to_numpy(use.variable))
+        size = np.abs(np.asarray(keras.ops.convert_to_numpy(use.variable), "float32"))
         others = tuple(i for i in range(size.ndim) if i != use.axis)
         np.add.at(total, use.ids, size.sum(axis=others))
         np.add.at(count, use.ids, size.size / size.shape[use.axis])

@@ -1,7 +1,7 @@
 """Hare & Tortoise: a fast learner returns to the average of its weights at each stage.
 
     slow <- m * slow + (1 - m) * fast   after each step,   m = 0.999
-    fast <- slow                        at the begin of a stage
+    fast <- slow                        at the beginning of a stage
 
 Lee et al. 2024, "Slow and Steady Wins the Race: Maintaining Plasticity with Hare and
 Tortoise Networks" (arXiv 2406.02596). In the public code (dojeon-ai/Hare-Tortoise) the
@@ -9,8 +9,8 @@ fast network returns every 10 epochs, its optimizer runs on, and the slow networ
 what is evaluated. The slow weights are the moving average that Keras' optimizers keep
 (`use_ema`), which is part of their state: backups and `SwapEMAWeights` know it. That
 code averages BatchNorm's statistics, too, which are not an optimizer's; here they stay
-those of the fast network. It also returns right at the first epoch, which changes
-nothing here.
+those of the fast network. It returns after epochs 1, 11, 21, ..., and so loses most of
+the first epoch; here the fast network returns after epochs 10, 20, ...
 """
 
 import keras

@@ -9,7 +9,9 @@ are a network of their own, the same in every generation. Defaults of the public
 (ahmdtaha/knowledge_evolution): r = 0.5, five generations of 200 epochs each, a new
 optimizer and schedule in each; normalization layers stay as they are. That code draws
 uniform numbers for fresh weights, whatever initializer the model has; here each weight
-has its own initializer's. The weight-level split (WELS) is `WeightForgetting(schedule,
+has its own initializer's. That code never re-draws biases (its convolutions have none);
+here those of units that are not kept start fresh, as in the committed rows, unless
+`biases=False`. The weight-level split (WELS) is `WeightForgetting(schedule,
 choice="fixed")`.
 """
 
@@ -18,6 +20,7 @@ import numpy as np
 
 from keras_reinit.arguments import check_share
 from keras_reinit.callback import Reinitialize
+from keras_reinit.graph.roles import bias_weights
 from keras_reinit.units import Units
 
 
@@ -34,6 +37,8 @@ class KnowledgeEvolution(Reinitialize):
     Args:
         schedule: A `Stages`; a stage is one generation.
         keep: Float in [0, 1], the share of each layer's units that are kept.
+        biases: Whether the biases of all other units start fresh, too; in the authors'
+            code they stay.
         **kwargs: As in `keras_reinit.Reinitialize`: `optimizer_state`, `seed`,
             `initializers`.
 
@@ -55,10 +60,11 @@ class KnowledgeEvolution(Reinitialize):
 
     entries = True
 
-    def __init__(self, schedule, keep=0.5, **kwargs):
+    def __init__(self, schedule, keep=0.5, *, biases=True, **kwargs):
         super().__init__(schedule, **kwargs)
         check_share("keep", keep)
         self.keep = keep
+        self.biases = biases
         self._masks = None
 
     def prepare(self):
@@ -73,9 +79,11 @@ class KnowledgeEvolution(Reinitialize):
     def outcomes(self, stage):
         units = Units(self.network)
         kept = kept_units(units.index, units.size, self.keep) | units.whole
-        normalizations = {id(use.variable) for use in units.normalized}
+        left = {id(use.variable) for use in units.normalized}
+        if not self.biases:
+            left |= bias_weights(self.network)
         masks = units.masks(~kept)
-        self._masks = {i: m for i, m in masks.items() if i not in normalizations}
+        self._masks = {i: m for i, m in masks.items() if i not in left}
         yield from super().outcomes(stage)
         self._masks = None
 
@@ -85,4 +93,4 @@ class KnowledgeEvolution(Reinitialize):
         return np.ma.array(fresh(), mask=~lost) if lost.any() else None
 
     def get_config(self):
-        return {**super().get_config(), "keep": self.keep}
+        return {**super().get_config(), "keep": self.keep, "biases": self.biases}

@@ -4,9 +4,17 @@
 
 Zhou et al. 2022, "Fortuitous Forgetting in Connectionist Networks" (arXiv 2202.00155).
 The public code (hlml/fortuitous_forgetting) re-draws, for a ResNet-18, the last of its
-four groups of blocks and the head, in each generation anew and with a new optimizer and
-schedule. It leaves scale, offset and statistics of BatchNorm as they are unless it is
-told otherwise, and so does this.
+four groups of blocks and the head, with other numbers in each generation and a new
+optimizer and schedule. With the networks here that is `num_blocks=5`: the stem and the
+four groups are then one block each. Where it differs:
+
+- By default the last single block starts again, of nine in a ResNet-18, and the head.
+- That code never re-draws biases; here they start fresh unless `biases=False`.
+- That code draws uniform numbers for all kernels; here each weight has its own
+  initializer's.
+
+The committed rows have the defaults. Scale, offset and statistics of BatchNorm stay as
+they are in both, unless told otherwise.
 """
 
 import keras
@@ -14,7 +22,7 @@ import keras
 from keras_reinit.arguments import checked_integer
 from keras_reinit.callback import Reinitialize
 from keras_reinit.graph import blocks
-from keras_reinit.graph.roles import normalization_weights
+from keras_reinit.graph.roles import bias_weights, normalization_weights
 
 
 @keras.saving.register_keras_serializable("keras_reinit")
@@ -26,10 +34,13 @@ class LaterLayerForgetting(Reinitialize):
         forget: Integer >= 0, how many blocks at the top are re-initialized with the
             head; 0 for the head alone.
         num_blocks: Integer, how many blocks to cut the model into, see
-            `keras_reinit.blocks`; `None` for all that it finds.
+            `keras_reinit.blocks`; `None` for all that it finds. In the paper's setting
+            for a ResNet-18 it is 5: the last group of blocks and the head start again.
         ends: Names of the layers that end the blocks, see `keras_reinit.blocks`.
         normalization: Whether scale, offset and statistics of the normalization
             layers among them start again, too.
+        biases: Whether the biases among them start again, too; in the authors' code
+            they stay.
         **kwargs: As in `keras_reinit.Reinitialize`: `optimizer_state`, `seed`,
             `initializers`.
 
@@ -55,6 +66,7 @@ class LaterLayerForgetting(Reinitialize):
         num_blocks=None,
         ends=None,
         normalization=False,
+        biases=True,
         **kwargs,
     ):
         super().__init__(schedule, **kwargs)
@@ -62,6 +74,7 @@ class LaterLayerForgetting(Reinitialize):
         self.num_blocks = num_blocks
         self.ends = ends
         self.normalization = normalization
+        self.biases = biases
         self._kept = None
 
     def prepare(self):
@@ -79,6 +92,8 @@ class LaterLayerForgetting(Reinitialize):
         self._kept = {id(v) for block in below for v in block.weights}
         if not self.normalization:
             self._kept |= normalization_weights(self.network)
+        if not self.biases:
+            self._kept |= bias_weights(self.network)
         return super().outcomes(stage)
 
     def _blocks(self):
@@ -95,4 +110,5 @@ class LaterLayerForgetting(Reinitialize):
             "num_blocks": self.num_blocks,
             "ends": self.ends,
             "normalization": self.normalization,
+            "biases": self.biases,
         }

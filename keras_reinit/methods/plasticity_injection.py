@@ -22,7 +22,7 @@ from keras_reinit.graph import blocks
 from keras_reinit.graph.last_activation import last_activations
 from keras_reinit.graph.layer_graph import nodes_in_order
 from keras_reinit.graph.layer_kinds import is_linear
-from keras_reinit.network import inputs_of
+from keras_reinit.network import TRAINING, check_not_overridden, inputs_of
 
 
 def inject_plasticity(model, seed, encoder_end=None, event=0):
@@ -61,8 +61,7 @@ def inject_plasticity(model, seed, encoder_end=None, event=0):
     """
     check_model(model)
     seed, event = checked_integer("seed", seed), checked_integer("event", event)
-    nodes_in_order(model)  # Or there is no graph.
-    _check_output(model)
+    _check_model(model)
     features, head = _features_and_head(model, encoder_end)
     fresh = fresh_weights(head, seed, event)
     old, new, first = (_copy(head, name) for name in ("old", "new", "first"))
@@ -102,7 +101,11 @@ def _result(model, layer):
     return calls[-1].output_tensors[0]
 
 
-def _check_output(model):
+def _check_model(model):
+    nodes_in_order(model)  # Or there is no graph.
+    check_not_overridden(
+        model, TRAINING, "model", "with another head, it is a plain `keras.Model`"
+    )
     if len(model.outputs) > 1 or last_activations(model) == ["softmax"]:
         raise ValueError(
             "`model` must have one output, and no softmax at its end. Received: "

@@ -9,6 +9,12 @@ Sokar et al. 2023, "The Dormant Neuron Phenomenon in Deep Reinforcement Learning
 start fresh, those of the layers above stay, and the output layer's units are never
 dormant. Where sources differ, or are silent:
 
+- That code draws all kernels by Glorot's uniform initializer; here each weight has its
+  own initializer's, as in a new network.
+- That code's threshold is 0 unless an experiment sets it, and its period 200,000 steps.
+- Where a feature map is flattened, that code spreads the mask of its units in the order
+  of channels first, though channels are last, and sets weights of other units to zero;
+  here they are those that read the unit.
 - That code measures 256 examples of the replay buffer; here it is the last training
   batch.
 - That code keeps Adam's step count; a port (timoklein/redo) found it crucial to restart
@@ -25,6 +31,7 @@ import numpy as np
 from keras_reinit.arguments import check_not_negative
 from keras_reinit.diagnostics.plasticity import dormant
 from keras_reinit.units import Recycling
+from keras_reinit.units.recycling import per_unit
 
 
 @keras.saving.register_keras_serializable("keras_reinit")
@@ -66,7 +73,7 @@ class ReDo(Recycling):
         """Units that are dormant wherever they are measured."""
         seen, awake = np.zeros((2, len(units.free)), bool)
         for layer, ids in layers:
-            activity = keras.ops.convert_to_numpy(layer.activity)
+            activity = per_unit(keras.ops.convert_to_numpy(layer.activity), ids)
             seen[ids] = True
             awake[ids[~dormant(activity, self.threshold)]] = True
         return seen & ~awake & units.free, []

@@ -1,13 +1,18 @@
-"""RIFLE: the output layer starts again a few times while a network is fine-tuned.
+"""RIFLE: the head starts again a few times while a network is fine-tuned.
 
     theta_head <- theta_head_fresh
 
 Li et al. 2020, "RIFLE: Backpropagation in Depth for Deep Transfer Learning through
 Re-Initializing the Fully-connected LayEr" (arXiv 2007.03349). In the public code
-(lixingjian/RIFLE) the head is re-drawn every floor(E / (n + 1)) of E epochs, n = 1 by
-default (`Stages(E, n + 1)`), the optimizer runs on, and one schedule of the learning
-rate spans all epochs. That code also re-draws after the last epoch, which leaves a
-random head; here nothing is ever re-drawn after the last stage.
+(lixingjian/RIFLE) the head is re-drawn every floor(E / (n + 1)) of E epochs, n = 1 in
+its script (`Stages(E, n + 1)`), the optimizer runs on, and one schedule of the learning
+rate spans all epochs. Where it differs:
+
+- That code also re-draws after the last epoch, which leaves a random head; here nothing
+  is ever re-drawn after the last stage.
+- Its heads are one dense layer, drawn as PyTorch does by default, the bias included.
+  Here the head is the last layer with a kernel and what follows it, such as
+  normalization, and each weight has its own initializer's numbers.
 """
 
 import keras
@@ -18,7 +23,10 @@ from keras_reinit.graph.roles import head_weights
 
 @keras.saving.register_keras_serializable("keras_reinit")
 class Rifle(Reinitialize):
-    """Re-initializes the output layer (of several outputs, each) at each stage.
+    """Re-initializes the head (of several outputs, each) at each stage.
+
+    The head is the last layer with a kernel, and all layers between it and the output:
+    normalization with its statistics, scales, and whatever else has weights.
 
     Args:
         schedule: A `Stages`.

@@ -7,17 +7,24 @@
 
 Farias & Jozefiak 2025, "Self-Normalized Resets for Plasticity in Continual Learning"
 (arXiv 2410.20098, ICLR 2025). Each unit has its own threshold: the percentile of how
-long it is silent between two firings. As in the authors' code for Transformers
-(ajozefiak/SelfNormalizedResets), these times are taken to be exponentially distributed,
-of which two sums are enough; their code for small networks keeps a histogram of up to
-tens of thousands of bins for each unit. A reset counts as a firing. Where it differs:
+long it is silent between two firings. There are two repositories of the authors. The
+official one, ajozefiak/SelfNormalizedResets, has dense layers and convolutions only
+(its experiment with Transformers is a template without a network), and keeps a
+histogram of these times for each unit, with up to tens of thousands of bins. The other
+one, ajozefiak/CL-transformers, has Transformers, and takes the times to be
+exponentially distributed, so that two sums are enough; this method follows it. In both,
+and here, a reset counts as a firing. Where they differ:
 
-- Ages are in events, at each step in the paper; thresholds are set anew at every
-  `period`-th event, in that code with a chance at each step.
-- The code's percentile is 0.99 and its expansion 2; its first threshold and its period
-  are chosen for each experiment. The defaults of these two are ours.
-- It restarts Adam's moments, not its step count; here the touched entries start at step
-  1 (`per_entry_steps`). Biases and normalization of a unit start fresh.
+- Ages are in events, at each step in the paper; in the official code they grow by the
+  size of the batch, and a threshold is never below that.
+- Thresholds are updated at every `period`-th event; in the code for Transformers with a
+  chance at each step, in the official code by default at the end of every 16th task.
+- The percentile is 0.99 and the expansion 2, the defaults of the official code; most
+  experiments with Transformers have 0.95. The first threshold and the period are chosen
+  for each experiment; the defaults of these two are ours.
+- Both restart Adam's moments, not its step count; here the touched entries start at
+  step 1 (`per_entry_steps`). Both set biases of a unit to zero; here they and its
+  normalization start fresh.
 """
 
 import keras

@@ -11,8 +11,9 @@ with a mask m of zeros and ones over the kernels, which has a given share of zer
                  what they prune (arXiv 1607.04381)
 
 The first and the last are the weight-level rules that Zhou et al. 2022 (arXiv
-2202.00155) and Alabdulmohsin et al. 2021 (arXiv 2109.00267) compare with. Biases and
-normalization layers stay as they are, as in the code of Knowledge Evolution. That code
+2202.00155) and Alabdulmohsin et al. 2021 (arXiv 2109.00267) compare with. Biases,
+normalization layers and slopes of a PReLU stay as they are: the code of Knowledge
+Evolution, too, re-draws kernels of dense layers and convolutions alone. That code
 draws uniform numbers for fresh weights, whatever initializer the model has; here each
 kernel has its own initializer's, which is what a new network would have.
 """

@@ -77,3 +77,23 @@ class Recycling(Reinitialize):
 
     def _steps_of_a_stage(self):
         return None  # Few units have fresh statistics, however short a stage is.
+
+
+def per_unit(values, ids):
+    """Averages the values of each unit, which has several behind a `Flatten`.
+
+    Args:
+        values: Array of shape (features,).
+        ids: Integer array of shape (features,), the units.
+
+    Returns:
+        Array of shape (features,), the mean of its unit at each place.
+
+    Example:
+
+    >>> per_unit(np.array([1.0, 5.0, 3.0]), np.array([7, 8, 7])).tolist()
+    [2.0, 5.0, 2.0]
+    """
+    _, unit = np.unique(ids, return_inverse=True)
+    means = np.bincount(unit, values) / np.bincount(unit)
+    return means[unit].astype(values.dtype)

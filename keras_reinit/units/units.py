@@ -16,18 +16,18 @@ from keras_reinit.graph.layer_graph import nodes_in_order
 from keras_reinit.graph.layer_kinds import (
     ADDITIONS,
     KERNELS,
+    NORMALIZATIONS,
     PASSING,
     is_nonlinear,
     kind,
 )
-from keras_reinit.graph.roles import NORMALIZATIONS
 
 DATA = 0  # The unit that stands for all features of the model's inputs.
 
 
 @dataclasses.dataclass(frozen=True)
 class Use:
-    """The weights along one axis of a variable, each of the unit that `ids` says."""
+    """The weights along one axis (>= 0) of a variable; `ids` has the unit of each."""
 
     variable: keras.Variable
     axis: int
@@ -131,7 +131,7 @@ class Units:
         if name in KERNELS:
             return self._kernel(layer, *KERNELS[name], first)
         if isinstance(layer, NORMALIZATIONS):
-            return self._normalization(layer, first)
+            return self._normalization(layer, first, len(output.shape))
         if name in ADDITIONS:
             return self._tied(ids)
         if name == "Concatenate":
@@ -147,6 +147,8 @@ class Units:
         depth = getattr(layer, "depth_multiplier", 1)
         if not isinstance(layer.kernel, keras.Variable) or depth != 1:
             return None
+        rank = len(layer.kernel.shape)
+        axis_in, axis_out = axis_in % rank, axis_out % rank
         if getattr(layer, "groups", 1) == 1:
             self.read.append(Use(layer.kernel, axis_in, ids))
         else:  # Each group of outputs reads other inputs.
@@ -158,8 +160,11 @@ class Units:
                 self.made.append(Use(layer.bias, 0, out))
         return self._made_by[id(layer)]
 
-    def _normalization(self, layer, ids):
-        if any(tuple(v.shape) not in ((len(ids),), ()) for v in layer.weights):
+    def _normalization(self, layer, ids, rank):
+        axes = np.atleast_1d(getattr(layer, "axis", -1)) % rank
+        fits = all(tuple(v.shape) in ((len(ids),), ()) for v in layer.weights)
+        # Weights along another axis may happen to be as many as the features.
+        if not fits or axes.tolist() != [rank - 1]:
             return None
         uses = [Use(v, 0, ids) for v in layer.weights if len(v.shape) == 1]
         self.normalized.extend(uses)
