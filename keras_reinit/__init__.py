@@ -1,5 +1,6 @@
 """keras_reinit: re-initialization of neural networks during training, for Keras 3."""
 
+from keras_reinit.backup import Backup
 from keras_reinit.callback import Reinitialize
 from keras_reinit.diagnostics import Diagnostics
 from keras_reinit.distillation import (
@@ -50,6 +51,7 @@ from keras_reinit.units import UnitStatistics, add_unit_statistics
 __version__ = "0.1.0"
 
 __all__ = [
+    "Backup",
     "Block",
     "BlockNormalization",
     "BornAgain",

@@ -113,9 +113,14 @@ def example_inputs(model):
     return keras.tree.map_structure(lambda spec: _example(spec, rng), specs)
 
 
-def example_outputs(model):
-    """What a model returns for `example_inputs`; None if it cannot take them."""
-    inputs = example_inputs(model)
+def example_outputs(model, inputs=None):
+    """What a model returns for some inputs; None if it cannot take them.
+
+    Args:
+        model: A built `keras.Model`.
+        inputs: A structure of arrays, or `None` for `example_inputs`.
+    """
+    inputs = example_inputs(model) if inputs is None else inputs
     try:
         return None if inputs is None else _returned(model, inputs, times=1)[0]
     except Exception:

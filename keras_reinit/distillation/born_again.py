@@ -142,9 +142,7 @@ class BornAgain(keras.Model):
         """As `keras.Model.compile`; also reads what the outputs mean."""
         super().compile(optimizer, loss, loss_weights, *args, **kwargs)
         self.loss_weights, self._terms = loss_weights, None
-        outputs = example_outputs(self.student)
-        if loss is not None and outputs is not None:
-            self._terms_of(outputs)
+        self._look_at(None)
 
     def compile_from_config(self, config):
         """As Keras does where `compile` is overridden."""
@@ -154,7 +152,8 @@ class BornAgain(keras.Model):
     def fit(self, x=None, *args, **kwargs):
         """As `keras.Model.fit`."""
         # The first teacher is compared with the student on them.
-        examples = first_examples(x)
+        examples, _ = split_key(first_examples(x))
+        self._look_at(examples)
         self._examples = lambda: examples  # Past Keras' tracking of what it holds.
         try:
             return super().fit(x, *args, **kwargs)
@@ -163,6 +162,13 @@ class BornAgain(keras.Model):
 
     def call(self, inputs, training=None):
         return self.student(split_key(inputs)[0], training=training)
+
+    def _look_at(self, inputs):
+        """Finds the teacher's terms by what the student returns, if that is known."""
+        if self._terms is None and getattr(self, "loss", None) is not None:
+            outputs = example_outputs(self.student, inputs)
+            if outputs is not None:
+                self._terms_of(outputs)
 
     def hand_over(self):
         """Makes the student as it is now the teacher of the next generation."""
@@ -173,8 +179,7 @@ class BornAgain(keras.Model):
             state.assign(np.zeros(state.shape))
         examples = self._examples and self._examples()
         if count == 0 and examples is not None:
-            inputs, _ = split_key(examples)
-            check_copy(self.student, self.teacher, inputs, "student")
+            check_copy(self.student, self.teacher, examples, "student")
         if self.teacher_of == "average" and count:
             self._average(old, count)
         self.generation.assign(count + 1)

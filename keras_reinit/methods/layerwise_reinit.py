@@ -112,7 +112,7 @@ class LayerwiseReinit(Reinitialize):
             raise ValueError(
                 "`initial_epoch` must be 0 for a callback that has not seen the first "
                 "weights, whose norms it needs: go on with the same callback or with "
-                "`keras.callbacks.BackupAndRestore`, or pass `rescale=False`. "
+                "`keras_reinit.Backup`, or pass `rescale=False`. "
                 f"Received: initial_epoch={epoch}"
             )
         super().on_epoch_begin(epoch, logs)
@@ -124,6 +124,13 @@ class LayerwiseReinit(Reinitialize):
                 "the first weights in a `fit` from epoch 0. Received: rescale=True"
             )
         super().apply(model, stage)
+
+    def get_state(self):
+        return {**super().get_state(), "norms": self._norms}
+
+    def set_state(self, state):
+        super().set_state(state)
+        self._norms = state["norms"]
 
     def _was_restored(self):
         """Whether weights changed since this newly built model's training began."""

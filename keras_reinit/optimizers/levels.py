@@ -99,7 +99,9 @@ def _has_plain_rate(level):
 
 def _held(holder):
     """The optimizers among the attributes of an object, in lists and dicts, too."""
-    values = [v for name, v in vars(holder).items() if name != "_tracker"]
+    # Keras' and TensorFlow's tracking may hold what is an attribute no more.
+    tracking = ("_tracker", "_self_")
+    values = [v for k, v in vars(holder).items() if not k.startswith(tracking)]
     leaves = [leaf for value in values for leaf in _leaves(value)]
     return [one for one in leaves if isinstance(one, keras.optimizers.Optimizer)]
 
