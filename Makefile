@@ -6,9 +6,11 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 BACKENDS = $(VENV)/.backends
-CORE_TESTS = $(addprefix tests/test_, $(addsuffix .py, callback contract custom_layers diagnostics distillation drawing forgetting fresh \
-	generations methods optimizers other_methods own_initializers planning recipes \
-	schedules teacher_cache unit_methods units weight_decay))
+OLDEST = .venv-oldest
+CORE_TESTS = $(addprefix tests/test_, $(addsuffix .py, authors backup callback contract copying \
+	custom_layers diagnostics distillation drawing forgetting fresh generations \
+	keras_internals methods neighbors optimizers other_methods outputs own_initializers \
+	planning recipes schedules teacher_cache unit_methods units weight_decay))
 ARGS ?=
 PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 # TensorFlow's notices that there is no GPU.
@@ -25,6 +27,27 @@ test-backends: $(BACKENDS)
 	for backend in jax torch; do \
 		KERAS_BACKEND=$$backend $(PYTEST) $(CORE_TESTS) $(ARGS) || exit 1; \
 	done
+
+# The core on the oldest Keras and TensorFlow that setup.cfg admits.
+test-oldest: $(OLDEST)/.ready
+	$(OLDEST)/bin/python -m pytest --numprocesses 2 --dist worksteal $(CORE_TESTS) $(ARGS)
+
+$(OLDEST)/.ready: setup.cfg constraints.txt
+	$(PYTHON) -m venv $(OLDEST)
+	sed -nE 's/^ *(keras|tensorflow)>=(.*)/\1==\2/p' setup.cfg > $(OLDEST)/oldest.txt
+	grep -vE '^(keras|tensorflow|tensorboard|protobuf|grpcio|ml_dtypes|h5py|flatbuffers)==' constraints.txt >> $(OLDEST)/oldest.txt
+	$(OLDEST)/bin/python -m pip install --quiet --constraint $(OLDEST)/oldest.txt --editable '.[data,tune,report,dev]'
+	touch $@
+
+# The tests of this tree on the code of an older commit, in a worktree: what fails
+# there is what has been mended since. `make test-old REF=9cf5257`
+REF ?= HEAD~1
+OLD = build/old-$(REF)
+test-old: $(READY)
+	git worktree add --detach --force $(OLD) $(REF)
+	rm -rf $(OLD)/tests && cp -r tests $(OLD)/tests
+	cd $(OLD) && PYTHONPATH=$(CURDIR)/$(OLD) $(CURDIR)/$(PYTEST) -p no:cacheprovider --continue-on-collection-errors $(ARGS); \
+		status=$$?; cd $(CURDIR) && git worktree remove --force $(OLD); exit $$status
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow $(ARGS)
@@ -57,6 +80,6 @@ speed: $(BACKENDS)
 	$(BIN)/python -m benchmarks.speed --part=distillation --rounds=200 $(ARGS)
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(OLDEST) build *.egg-info .pytest_cache .ruff_cache
 
-.PHONY: study test test-backends test-browser test-slow speed lint clean
+.PHONY: study test test-backends test-browser test-old test-oldest test-slow speed lint clean

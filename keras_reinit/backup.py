@@ -22,6 +22,7 @@ import warnings
 
 import keras
 
+from keras_reinit.keras_internals import set_initial_epoch
 from keras_reinit.neighbors import callbacks_of_the_same_fit
 
 WEIGHTS = "model.weights.h5"
@@ -104,12 +105,12 @@ class Backup(keras.callbacks.Callback):
             shutil.rmtree(path)  # A kill left it.
         # Callbacks have no public way to tell `fit` where to go on. It reads this, as
         # set by Keras' own callback, right after `on_train_begin`.
-        self.model._initial_epoch = None
+        set_initial_epoch(self.model, None)
         if self._last is not None:
             self._restore(metadata)
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.model._initial_epoch = None  # A later `fit` begins where it is told to.
+        set_initial_epoch(self.model, None)  # A later `fit` begins where it is told to.
         self._epoch, self._batches = epoch, 0
 
     def on_train_batch_end(self, batch, logs=None):
@@ -127,7 +128,7 @@ class Backup(keras.callbacks.Callback):
             self._save(epoch + 1)
 
     def on_train_end(self, logs=None):
-        self.model._initial_epoch = None  # There may have been no epoch left.
+        set_initial_epoch(self.model, None)  # There may have been no epoch left.
         if self.delete_checkpoint:
             for path in _states(self.backup_dir):  # The last one as the last.
                 _remove(path)
@@ -199,7 +200,7 @@ class Backup(keras.callbacks.Callback):
             )
         for key in saved.keys() & callbacks.keys():
             callbacks[key].set_state(saved[key])
-        model._initial_epoch = metadata["epoch"]
+        set_initial_epoch(model, metadata["epoch"])
 
 
 def _is_count(value):

@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_reinit.keras_internals import flatten_layers, variables_made_trainable
+
 # Whose classes are not the user's; on TensorFlow and PyTorch a model is one of theirs.
 LIBRARIES = ("keras", "keras_reinit", "tensorflow", "torch", "flax")
 # Methods by which a `keras.Model` says how it is trained, evaluated and called.
@@ -32,7 +34,7 @@ def network_of(model):
 
 def all_layers(model):
     """Returns the model and all layers in it, at any depth, each of them once."""
-    return list({id(layer): layer for layer in model._flatten_layers()}.values())
+    return list({id(layer): layer for layer in flatten_layers(model)}.values())
 
 
 def inputs_of(model):
@@ -55,7 +57,7 @@ def frozen_ids(model):
     for layer in all_layers(model):
         if not layer.trainable:
             frozen.update(id(v) for v in layer.weights)
-        made = layer._trainable_variables
+        made = variables_made_trainable(layer)
         frozen.update(id(v) for v in made if not v.trainable)
     return frozen
 

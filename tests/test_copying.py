@@ -64,10 +64,11 @@ def shared_with_a_model_inside():
 
 
 def discretized():
-    layer = layers.Discretization(num_bins=4, output_mode="one_hot")
+    layer = layers.Discretization(num_bins=4)
     layer.adapt(FAR[:, :1])
     inputs = keras.Input((1,))
-    return keras.Model(inputs, layers.Dense(3)(layer(inputs))), FAR[:, :1]
+    hidden = layers.Flatten()(layers.Embedding(5, 4)(layer(inputs)))
+    return keras.Model(inputs, layers.Dense(3)(hidden)), FAR[:, :1]
 
 
 def with_a_lambda():

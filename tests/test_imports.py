@@ -14,6 +14,7 @@ PACKAGE = ROOT / "keras_reinit"
 # Lowest floor first; a module may import from lower floors only, or from its own room.
 # fmt: off
 FLOORS = (
+    ("keras_internals",),
     ("arguments", "network", "neighbors", "provenance", "results", "naming", "plots"),
     ("checks", "schedules", "fresh", "graph", "optimizers", "data"),
     ("copying",),

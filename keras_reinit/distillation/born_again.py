@@ -18,6 +18,7 @@ from keras_reinit.distillation.outputs import output_names
 from keras_reinit.distillation.teacher_cache import check_key, split_key
 from keras_reinit.distillation.terms import read_terms
 from keras_reinit.fresh.recipes import data_of
+from keras_reinit.keras_internals import aggregated
 from keras_reinit.network import (
     TRAINING,
     all_layers,
@@ -211,7 +212,7 @@ class BornAgain(keras.Model):
         if not training or self.knowledge == "confidence":
             return loss
         numbers = self._random_numbers(y_pred)
-        penalties = sum(self._aggregate_additional_loss(one) for one in self.losses)
+        penalties = sum(aggregated(self, one) for one in self.losses)
         # Not a sum with weight 0: the first generation must not run a teacher.
         return loss + ops.cond(
             self.generation > 0,

@@ -8,11 +8,11 @@ of theirs.
 
 import contextlib
 import copy
+import math
 import random
 
 import keras
 import numpy as np
-from keras.src.initializers.random_initializers import compute_fans
 
 from keras_reinit.fresh.random_numbers import filled, normal, truncated_normal, uniform
 from keras_reinit.fresh.sandbox import bit_generator, sandbox
@@ -77,7 +77,7 @@ def is_of_keras(kind):
 def _variance_scaling(initializer, shape):
     if getattr(initializer, "input_axes", None) is not None:
         return None
-    fan_in, fan_out = compute_fans(shape)
+    fan_in, fan_out = _fans(shape)
     fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
     stddev = (initializer.scale / max(1.0, fans[initializer.mode])) ** 0.5
     if initializer.distribution == "uniform":
@@ -86,6 +86,14 @@ def _variance_scaling(initializer, shape):
     if initializer.distribution == "untruncated_normal":
         return normal, 0, stddev
     return truncated_normal, 0, stddev / TRUNCATED_STDDEV
+
+
+def _fans(shape):
+    """Numbers of inputs and outputs of a kernel, as Keras' initializers count them."""
+    if len(shape) < 2:
+        return (shape[0], shape[0]) if shape else (1, 1)
+    positions = math.prod(shape[:-2])
+    return shape[-2] * positions, shape[-1] * positions
 
 
 def _called(initializer, shape, dtype, key):

@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_reinit.fresh.drawing import is_of_keras, like, with_new_seeds
 from keras_reinit.fresh.sandbox import bit_generator, sandbox
+from keras_reinit.keras_internals import flatten_layers, forget_value, initializer_of
 
 # A layer's arguments of these kinds are compared with those of its twin.
 PLAIN = (bool, int, float, str, np.ndarray, type(None))
@@ -31,9 +32,7 @@ def initializers_of(layer):
     Raises:
         CannotRebuild: If there is no way to tell.
     """
-    if any(
-        getattr(part, "quantization_mode", None) for part in layer._flatten_layers()
-    ):
+    if any(getattr(part, "quantization_mode", None) for part in flatten_layers(layer)):
         raise CannotRebuild("its weights are quantized, and are not what was drawn")
     try:
         found = _waiting_for(layer)
@@ -48,7 +47,7 @@ def initializers_of(layer):
 
 def is_all_of_keras(layer):
     """Whether no code but Keras' takes part in a layer."""
-    parts = layer._flatten_layers()
+    parts = flatten_layers(layer)
     return all(is_of_keras(type(part)) for part in parts) and not objects_of(layer)
 
 
@@ -72,9 +71,7 @@ def _give_memory_back(twin, layer):
     for variable in twin.weights:
         if id(variable) in kept:  # A configuration may hand on what is the user's.
             continue
-        if keras.backend.backend() == "torch":  # A module knows its parameters, too.
-            variable._value.data = variable._value.data.new_empty(0)
-        variable._value = None
+        forget_value(variable)
 
 
 def _waiting_for(layer):
@@ -98,7 +95,7 @@ def _initializers(layer, key):
     ):
         twin = _twin(layer, seeds)
         found = [
-            None if scope.get_current_value(v) is not None else v._initializer
+            None if scope.get_current_value(v) is not None else initializer_of(v)
             for v in twin.weights
         ]
     return [_of_the_layer(initializer, layer, twin) for initializer in found]
@@ -106,7 +103,7 @@ def _initializers(layer, key):
 
 def _of_the_layer(initializer, layer, twin):
     """The layer's own object: a configuration need not tell all of it."""
-    pairs = zip(layer._flatten_layers(), twin._flatten_layers(), strict=True)
+    pairs = zip(flatten_layers(layer), flatten_layers(twin), strict=True)
     for old, new in pairs:
         for name, value in vars(new).items():
             if value is initializer and callable(vars(old).get(name)):
@@ -150,7 +147,7 @@ def _check_twin(layer, twin):
     )
     if old != new:
         raise CannotRebuild(f"it has the weights {old}, rebuilt {new}")
-    pairs = zip(layer._flatten_layers(), twin._flatten_layers(), strict=True)
+    pairs = zip(flatten_layers(layer), flatten_layers(twin), strict=True)
     for part, its_twin in pairs:
         for name in _arguments(type(part)):
             _check_argument(name, vars(part).get(name), vars(its_twin).get(name))
@@ -185,7 +182,7 @@ def _is_same(one, two):
 def objects_of(layer):
     """The layer's own initializers, activations and so on, registered or not."""
     found = {}
-    for part in layer._flatten_layers():
+    for part in flatten_layers(layer):
         # On PyTorch, modules among the attributes are kept apart.
         modules = dict(vars(part).get("_modules", {}), _torch_params=None)
         for name, value in {**vars(part), **modules}.items():

@@ -19,6 +19,7 @@ from keras_reinit.fresh.rebuilding import (
     rebuilt,
 )
 from keras_reinit.fresh.seeding import faults
+from keras_reinit.keras_internals import flatten_layers
 from keras_reinit.network import all_layers
 
 
@@ -153,7 +154,7 @@ def _adapts(layer):
 
 
 def _parts(layer):
-    parts = layer._flatten_layers(include_self=False, recursive=False)
+    parts = flatten_layers(layer, include_self=False, recursive=False)
     return list({id(part): part for part in parts}.values())
 
 

@@ -8,7 +8,8 @@ import warnings
 
 import keras
 import numpy as np
-from keras.src.backend.common import global_state
+
+from keras_reinit.keras_internals import get_global_attribute, set_global_attribute
 
 # Python's and NumPy's generators are those of all threads: one sandbox at a time.
 _ALONE = threading.RLock()
@@ -68,7 +69,7 @@ def _keras_state(seed):
         "uninitialized_variables": [],
         "global_seed_generator": None,
     }
-    outside = {name: global_state.get_global_attribute(name) for name in inside}
+    outside = {name: get_global_attribute(name) for name in inside}
     try:
         _set(inside)
         _set({"global_seed_generator": keras.random.SeedGenerator(seed)})
@@ -79,4 +80,4 @@ def _keras_state(seed):
 
 def _set(attributes):
     for name, value in attributes.items():
-        global_state.set_global_attribute(name, value)
+        set_global_attribute(name, value)

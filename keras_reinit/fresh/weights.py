@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_reinit.arguments import check_choice, check_model, checked_integer
 from keras_reinit.fresh.recipes import data_of, find_recipes
+from keras_reinit.keras_internals import flatten_layers
 
 MODES = ("fresh", "rewind")
 
@@ -155,7 +156,7 @@ def _variables(model, layers):
         raise ValueError(
             f"`layers` must be a list of layers or names. Received: layers={layers!r}"
         )
-    known = model._flatten_layers(include_self=False)
+    known = flatten_layers(model, include_self=False)
     known = list({id(layer): layer for layer in known}.values())
     by_name = collections.defaultdict(list)
     for layer in known:

@@ -3,6 +3,7 @@
 import keras
 
 from keras_reinit.graph.layer_graph import producers
+from keras_reinit.keras_internals import call_of
 
 # Layers and operations that change nothing but the shape or dtype of what they take.
 SHAPES = {
@@ -27,7 +28,8 @@ def last_activations(model):
 
 
 def _of_tensor(tensor):
-    layer, index, position = tensor._keras_history
+    node, position = call_of(tensor)
+    layer = node.operation
     if getattr(layer, "outputs", None):  # A model in the model.
         return _of_tensor(layer.outputs[position])
     name = type(layer).__name__
@@ -39,7 +41,6 @@ def _of_tensor(tensor):
         return "sigmoid"
     linear = activation is None or activation is keras.activations.linear
     if name in SHAPES or (name == "Activation" and linear):
-        node = tensor._keras_history.operation._inbound_nodes[index]
         return _of_tensor(node.input_tensors[0]) if producers(node) else None
     if type(layer).__name__ in LINEAR and activation is keras.activations.linear:
         return "linear"

@@ -5,6 +5,7 @@ import collections
 import keras
 
 from keras_reinit.graph.layer_kinds import has_kernel
+from keras_reinit.keras_internals import call_of
 from keras_reinit.network import TRAINING, check_not_overridden, overridden
 
 
@@ -50,11 +51,12 @@ def _head(outputs):
         if id(tensor) in seen:
             continue
         seen.add(id(tensor))
-        node, layer = _node(tensor), tensor._keras_history.operation
+        node, position = call_of(tensor)
+        layer = node.operation
         if node.is_input:
             reached.append(tensor)
         elif getattr(layer, "outputs", None):  # A model in the model.
-            inside, through = _head([layer.outputs[tensor._keras_history.tensor_index]])
+            inside, through = _head([layer.outputs[position]])
             found |= {id(one): one for one in inside}
             taken = zip(layer.inputs, node.input_tensors, strict=True)
             waiting += [t for own, t in taken if any(own is one for one in through)]
@@ -173,5 +175,5 @@ def _ancestors(nodes):
 
 
 def _node(tensor):
-    layer, index, _ = tensor._keras_history
-    return layer._inbound_nodes[index]
+    node, _ = call_of(tensor)
+    return node

@@ -6,6 +6,7 @@ By name, for layers and `keras.ops` alike; what is in no list is taken as unknow
 import keras
 
 from keras_reinit.graph.block_normalization import BlockNormalization
+from keras_reinit.keras_internals import flatten_layers
 
 NORMALIZATIONS = (
     keras.layers.BatchNormalization,
@@ -75,7 +76,7 @@ def kernels_of(layer):
     """
     others = {
         id(v)
-        for part in layer._flatten_layers()
+        for part in flatten_layers(layer)
         if isinstance(part, ELEMENTWISE)
         for v in part.weights
     }

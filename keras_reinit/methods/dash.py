@@ -25,6 +25,7 @@ from keras_reinit.arguments import check_share, checked_integer
 from keras_reinit.callback import Reinitialize
 from keras_reinit.diagnostics.gradients import Gradients, check_loss
 from keras_reinit.graph.layer_kinds import KERNELS
+from keras_reinit.network import all_layers
 
 LAYERS = tuple(getattr(keras.layers, name) for name in KERNELS)
 
@@ -134,7 +135,7 @@ class Dash(Reinitialize):
 
 def _vectors(model):
     """Pairs of ids of kernels and biases, and the axes along which a vector lies."""
-    for layer in model._flatten_layers():
+    for layer in all_layers(model):
         if not isinstance(layer, LAYERS):
             continue
         rank = len(layer.kernel.shape)

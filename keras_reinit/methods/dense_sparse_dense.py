@@ -12,6 +12,7 @@ never pruned. With more stages, every other one is sparse.
 """
 
 import contextlib
+import functools
 
 import keras
 import numpy as np
@@ -19,9 +20,10 @@ import numpy as np
 from keras_reinit.arguments import check_share
 from keras_reinit.callback import Reinitialize
 from keras_reinit.graph.roles import kernels
+from keras_reinit.keras_internals import rate_of, set_rate_of
 from keras_reinit.methods.weight_forgetting import smallest
 from keras_reinit.neighbors import callbacks_of_the_same_fit
-from keras_reinit.optimizers.levels import levels, plain_rates
+from keras_reinit.optimizers.levels import plain_levels, plain_rates
 
 
 class _Masked(keras.constraints.Constraint):
@@ -47,6 +49,7 @@ class _Step:
 
     def __init__(self, callback, model, masked, factor):
         self.callback, self.model, self.factor = callback, model, factor
+        self.slowed = plain_levels(model) if factor != 1 else []
         self.plain = model.train_function
         self.masks = [
             (v, _Masked(keras.ops.convert_to_numpy(v), v.constraint)) for v in masked
@@ -60,35 +63,31 @@ class _Step:
             return self.plain(*args)
         with contextlib.ExitStack() as stack:
             for variable, mask in self.masks:
-                stack.enter_context(_set(variable, "constraint", mask))
-            for level in levels(self.model.optimizer) if self.factor != 1 else ():
-                rate = level._learning_rate
-                if isinstance(rate, keras.Variable):
-                    lower = lambda rate=rate: rate * self.factor  # noqa: E731
-                    stack.enter_context(_set(level, "_learning_rate", lower))
+                stack.callback(setattr, variable, "constraint", variable.constraint)
+                variable.constraint = mask
+            for level in self.slowed:
+                stack.callback(set_rate_of, level, rate_of(level))
+                lower = functools.partial(_times, rate_of(level), self.factor)
+                set_rate_of(level, lower)
             return self.compiled(*args)
 
 
+def _times(rate, factor):
+    return rate * factor
+
+
 def _compiled_anew(model):
-    step = model.train_step
+    step, is_own = model.train_step, "train_step" in vars(model)
     # A function of its own: JAX would find the trace of the same method again.
     object.__setattr__(model, "train_step", lambda *args: step(*args))
     try:
         model.make_train_function(force=True)
     finally:
-        object.__delattr__(model, "train_step")
+        if is_own:
+            object.__setattr__(model, "train_step", step)
+        else:
+            object.__delattr__(model, "train_step")
     return model.train_function
-
-
-@contextlib.contextmanager
-def _set(owner, name, value):
-    """Sets an attribute, past Keras' tracking, and puts the old value back."""
-    old = getattr(owner, name)
-    object.__setattr__(owner, name, value)
-    try:
-        yield
-    finally:
-        object.__setattr__(owner, name, old)
 
 
 @keras.saving.register_keras_serializable("keras_reinit")

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_reinit.keras_internals import rate_of, steps_of
 from keras_reinit.network import all_layers
 
 # Their own state is counts and scales; moments are those of the optimizers inside.
@@ -51,6 +52,11 @@ def parts(optimizer, built=True):
     ]
 
 
+def plain_levels(model):
+    """Returns the levels of all optimizers whose rate is a plain number."""
+    return [level for level in _all_levels(model) if _has_plain_rate(level)]
+
+
 def plain_rates(model):
     """The learning rates of all levels of all optimizers: floats, or None by schedule.
 
@@ -79,7 +85,7 @@ def progress(model):
     Args:
         model: A compiled `keras.Model`.
     """
-    counts = [int(level._iterations) for level in _all_levels(model)]
+    counts = [int(steps_of(level)) for level in _all_levels(model)]
     scales = [
         float(level.dynamic_scale)  # A step whose gradients overflow is left out.
         for level in _all_levels(model)
@@ -94,7 +100,7 @@ def _all_levels(model):
 
 def _has_plain_rate(level):
     wraps = isinstance(level, keras.optimizers.LossScaleOptimizer)
-    return isinstance(level._learning_rate, keras.Variable) and not wraps
+    return isinstance(rate_of(level), keras.Variable) and not wraps
 
 
 def _held(holder):

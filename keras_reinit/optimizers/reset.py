@@ -5,6 +5,14 @@ import math
 import keras
 import numpy as np
 
+from keras_reinit.keras_internals import (
+    LISTS_OF_ALL,
+    averages_of,
+    momentum_product,
+    rate_of,
+    steps_of,
+    trained_variables,
+)
 from keras_reinit.optimizers.levels import levels, parts
 from keras_reinit.optimizers.step_counts import (
     PerEntrySteps,
@@ -22,10 +30,6 @@ STEPLESS = (
     keras.optimizers.Ftrl,
     keras.optimizers.Lion,
 )
-# Not in every Keras.
-SCHEDULE_FREE = getattr(keras.optimizers, "ScheduleFreeAdamW", ())
-# Attributes of every optimizer: lists of variables, but not of slots.
-LISTS_OF_ALL = ("_variables", "_trainable_variables")
 
 
 def reset_optimizer(optimizer, variables=None, masks=None):
@@ -75,7 +79,7 @@ def reset_optimizer(optimizer, variables=None, masks=None):
         if _has_other_state(part):
             _reset_all(part)
         else:
-            _reset_slots(part, range(len(part._trainable_variables)), {})
+            _reset_slots(part, range(len(trained_variables(part))), {})
 
 
 def restart_averages(optimizer, variables, masks=None):
@@ -85,11 +89,9 @@ def restart_averages(optimizer, variables, masks=None):
     `reset_optimizer`.
     """
     for part in parts(optimizer):
-        averages = [part._model_variables_moving_average] if part.use_ema else []
-        if isinstance(part, SCHEDULE_FREE):  # What it calls a momentum is a weight.
-            averages.append(part._momentums)
+        averages = averages_of(part)
         for i in _indices(part, variables):
-            variable = part._trainable_variables[i]
+            variable = trained_variables(part)[i]
             for average in averages:
                 _copy(variable, average[i], (masks or {}).get(id(variable)))
 
@@ -103,14 +105,14 @@ def average_of(optimizer, variable):
     """A variable's moving average, an array; None for one that is not trained."""
     for part in parts(optimizer):
         for i in _indices(part, [variable]):
-            average = part._model_variables_moving_average[i]
+            average = averages_of(part)[0][i]
             return keras.ops.convert_to_numpy(average)
     return None
 
 
 def trained_by(optimizer, variables):
     """Those of the variables that an optimizer trains."""
-    known = {id(v) for part in parts(optimizer) for v in part._trainable_variables}
+    known = {id(v) for part in parts(optimizer) for v in trained_variables(part)}
     return [v for v in variables if id(v) in known]
 
 
@@ -160,17 +162,17 @@ def check_partial_reset(optimizer, entries=False):
 
 def _reset_counts(level):
     """The state that is not of single variables: counts, products, the loss scale."""
-    level._iterations.assign(0)
+    steps_of(level).assign(0)
     if isinstance(level, keras.optimizers.LossScaleOptimizer):
         level.step_counter.assign(0)
         level.dynamic_scale.assign(level.initial_scale)
-    if isinstance(level, keras.optimizers.Nadam):
-        level._u_product.assign(1.0)
+    if momentum_product(level) is not None:
+        momentum_product(level).assign(1.0)
 
 
 def _indices(part, variables):
     chosen = {id(v) for v in variables}
-    return [i for i, v in enumerate(part._trainable_variables) if id(v) in chosen]
+    return [i for i, v in enumerate(trained_variables(part)) if id(v) in chosen]
 
 
 def _groups(variables, indices):
@@ -188,7 +190,7 @@ def _groups(variables, indices):
 
 def _slots(part):
     """The names of an optimizer's lists of one slot for each variable."""
-    count = len(part._trainable_variables)
+    count = len(trained_variables(part))
     return [
         name
         for name, slots in vars(part).items()
@@ -201,7 +203,7 @@ def _slots(part):
 
 def _reset_slots(part, indices, masks):
     """Copies slots from new optimizers of a few variables each, to save memory."""
-    known, names = part._trainable_variables, _slots(part)
+    known, names = trained_variables(part), _slots(part)
     for group in _groups(known, indices):
         fresh = new_of_its_kind(part)
         fresh.build([known[i] for i in group])
@@ -219,19 +221,19 @@ def _reset_slots(part, indices, masks):
 def _has_other_state(part):
     """Whether a user's optimizer keeps variables in other ways than Keras' own."""
     known = {id(v) for name in _slots(part) for v in vars(part)[name]}
-    known |= {id(part._iterations), id(getattr(part, "_u_product", None))}
+    known |= {id(steps_of(part)), id(momentum_product(part))}
     return any(id(v) not in known for v in _state(part))
 
 
 def _reset_all(part):
     fresh = new_of_its_kind(part)
-    fresh.build(part._trainable_variables)
+    fresh.build(trained_variables(part))
     for old, new in zip(_state(part), _state(fresh), strict=True):
         _copy(new, old)
 
 
 def _state(part):
-    return [v for v in part.variables if v is not part._learning_rate]
+    return [v for v in part.variables if v is not rate_of(part)]
 
 
 def _copy(new, old, mask=None):

@@ -4,6 +4,8 @@ import functools
 
 import keras
 
+from keras_reinit.keras_internals import BOOKKEEPING, rate_of, set_rate_of
+
 # Their update is made entry by entry, but for a norm.
 ENTRYWISE = (
     keras.optimizers.Adam,
@@ -84,7 +86,7 @@ def _counting(optimizer, mixin):
     if isinstance(optimizer, PerVariableSteps):
         return optimizer
     new = new_of_its_kind(optimizer, _with_steps(type(optimizer), mixin))
-    rate = optimizer._learning_rate
+    rate = rate_of(optimizer)
     new.learning_rate = rate.numpy() if isinstance(rate, keras.Variable) else rate
     for name, value in vars(optimizer).items():
         if _is_setting(name, value):  # Such as `exclude_from_weight_decay`.
@@ -96,15 +98,7 @@ def _is_setting(name, value):
     """Whether an attribute of an optimizer is neither state nor kept for tracking."""
     leaves = value if isinstance(value, (list, tuple)) else [value]
     state = any(isinstance(leaf, keras.Variable) for leaf in leaves)
-    tracking = (
-        "_self_",  # TensorFlow's.
-        "_variables",
-        "_trainable_variables",
-        "_tracker",
-        "_learning_rate",
-        "_distribution_strategy",
-    )
-    return not (state or name.startswith(tracking))
+    return not (state or name.startswith(BOOKKEEPING))
 
 
 def check_optimizer(optimizer):
@@ -121,14 +115,14 @@ def new_of_its_kind(optimizer, kind=None):
 
     In its place stands a number, so a user's own schedule need not be serializable.
     """
-    kind, rate = kind or type(optimizer), optimizer._learning_rate
+    kind, rate = kind or type(optimizer), rate_of(optimizer)
     if isinstance(rate, keras.Variable):
         return kind.from_config(optimizer.get_config())
-    object.__setattr__(optimizer, "_learning_rate", 1e-3)  # Past Keras' tracking.
+    set_rate_of(optimizer, 1e-3)
     try:
         config = optimizer.get_config()
     finally:
-        object.__setattr__(optimizer, "_learning_rate", rate)
+        set_rate_of(optimizer, rate)
     return kind.from_config({**config, "learning_rate": 1e-3})
 
 

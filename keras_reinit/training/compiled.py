@@ -11,6 +11,7 @@ from keras_reinit.distillation.outputs import Output, check_outputs
 from keras_reinit.fresh.recipes import find_recipes
 from keras_reinit.fresh.weights import fresh_draws
 from keras_reinit.graph import add_block_normalization, blocks
+from keras_reinit.keras_internals import rate_of
 from keras_reinit.network import network_of
 from keras_reinit.optimizers import reset_optimizer
 from keras_reinit.optimizers.weight_decay import WeightDecay, add_weight_decay
@@ -67,7 +68,7 @@ class Compiled:
         if _anneals(config):
             # In mixed_float16 Keras wraps the optimizer.
             inner = getattr(optimizer, "inner_optimizer", optimizer)
-            inner._learning_rate.initial_learning_rate.assign(config.learning_rate)
+            rate_of(inner).initial_learning_rate.assign(config.learning_rate)
         else:
             optimizer.learning_rate = config.learning_rate
         if self._penalty:
