@@ -98,14 +98,11 @@ def warn_of_memories(last_epoch, stage_steps):
 def _harm(other, last_epoch, stage_steps):
     """What a callback does wrong, and what to write instead; None if nothing."""
     if isinstance(other, keras.callbacks.EarlyStopping):
-        first = other.start_from_epoch
         patience = max(other.patience, 1) - (other.baseline is not None)
-        if first + patience < last_epoch or (
-            first < last_epoch and other.restore_best_weights
-        ):
+        if other.start_from_epoch + patience < last_epoch:
             return (
-                "it may end the training before the last event, or bring back weights "
-                f"from before it. Pass `start_from_epoch={last_epoch}`."
+                "it may end the training before the last event. "
+                f"Pass `start_from_epoch={last_epoch}`."
             )
     elif isinstance(other, keras.callbacks.ReduceLROnPlateau):
         return (

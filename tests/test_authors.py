@@ -456,7 +456,6 @@ def gradients(model, data, **kwargs):
         ("dict", {"a": "mse", "b": "mse"}, {"b": 0.5, "a": 3.0}),
         ("list", [keras.losses.MeanSquaredError(), "mse"], [3.0, 0.5]),
     ],
-    ids=str,
 )
 def test_loss_weights_reach_the_gradient(kind, loss, weights):
     model, (x, y) = two_outputs(kind), examples(kind)

@@ -139,7 +139,7 @@ def stopping(**kwargs):
     [
         (lambda d: stopping(patience=2), "`start_from_epoch=4`"),
         (lambda d: stopping(patience=1, start_from_epoch=2), "`start_from_epoch=4`"),
-        (lambda d: stopping(patience=9, restore_best_weights=True), "epoch=4"),
+        (lambda d: stopping(patience=2, baseline=0.1), "`start_from_epoch=4`"),
         (lambda d: keras.callbacks.ReduceLROnPlateau("loss"), "CosineDecay.rate, 8."),
         (
             lambda d: keras.callbacks.ModelCheckpoint(
@@ -164,7 +164,8 @@ def test_the_epoch_is_that_of_the_last_event_by_steps_too():
     "make",
     [
         lambda d: stopping(patience=1, start_from_epoch=4, restore_best_weights=True),
-        lambda d: stopping(patience=9),
+        lambda d: stopping(patience=4),  # It cannot stop before the last event.
+        lambda d: stopping(patience=9, restore_best_weights=True),
         lambda d: keras.callbacks.ModelCheckpoint(d / "model.keras"),
         lambda d: keras.callbacks.TerminateOnNaN(),
         lambda d: keras.callbacks.LearningRateScheduler(lambda epoch: 0.1),

@@ -174,14 +174,15 @@ class BornAgain(keras.Model):
     def hand_over(self):
         """Makes the student as it is now the teacher of the next generation."""
         count = int(self.generation.numpy())
-        old = self.teacher.get_weights()
+        averaged = self.teacher_of == "average" and count > 0
+        old = self.teacher.get_weights() if averaged else None
         copy_state(self.student, self.teacher)
         for state in recurrent_states(self.teacher):
             state.assign(np.zeros(state.shape))
         examples = self._examples and self._examples()
         if count == 0 and examples is not None:
             check_copy(self.student, self.teacher, examples, "student")
-        if self.teacher_of == "average" and count:
+        if averaged:
             self._average(old, count)
         self.generation.assign(count + 1)
         self.fill_cache()
@@ -190,10 +191,9 @@ class BornAgain(keras.Model):
         """Gives the teacher the mean weights of `count` networks and one more."""
         data = data_of(self.teacher)
         for variable, mean in zip(self.teacher.weights, old, strict=True):
-            new = keras.ops.convert_to_numpy(variable)
-            if id(variable) not in data and keras.backend.is_float_dtype(
-                variable.dtype
-            ):
+            is_float = keras.backend.is_float_dtype(variable.dtype)
+            if is_float and id(variable) not in data:
+                new = keras.ops.convert_to_numpy(variable)
                 variable.assign((new + count * mean) / (count + 1))
 
     def fill_cache(self):
