@@ -145,10 +145,20 @@ def _custom_objects(model):
 
 def _rebuilt(model):
     models = [layer for layer in all_layers(model) if isinstance(layer, keras.Model)]
-    if any(overridden(one, ("get_config", "from_config", "call")) for one in models):
-        copy = keras.models.clone_model(model)
-    else:
-        copy = keras.models.clone_model(model, clone_function=_twin, recursive=True)
+    # Keras would compile the copy as well, for which losses would have to be saved.
+    compiled = [one for one in models if one.compiled]
+    for one in compiled:
+        one.compiled = False
+    try:
+        if any(
+            overridden(one, ("get_config", "from_config", "call")) for one in models
+        ):
+            copy = keras.models.clone_model(model)
+        else:
+            copy = keras.models.clone_model(model, clone_function=_twin, recursive=True)
+    finally:
+        for one in compiled:
+            one.compiled = True
     if not copy.built:
         copy.build_from_config(model.get_build_config())
     return copy

@@ -17,7 +17,7 @@ from contract import (
     state,
 )
 
-from keras_reinit import Stages, StepStages, per_entry_steps, per_variable_steps
+from keras_reinit import Backup, Stages, StepStages, per_entry_steps, per_variable_steps
 
 
 @every_method
@@ -198,7 +198,9 @@ def is_resumed(method, schedule, moment, toy, toy_model, folder):
     """Whether a training that was interrupted goes on as one that never was."""
 
     def backup():
-        return keras.callbacks.BackupAndRestore(folder / "backup")
+        by_steps = schedule.unit == "steps"
+        make = keras.callbacks.BackupAndRestore if by_steps else Backup
+        return make(folder / "backup")
 
     _, history, model, callback = train(method, toy, toy_model, schedule)
     with pytest.raises(KeyboardInterrupt):

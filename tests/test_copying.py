@@ -155,6 +155,13 @@ def test_members_of_an_ensemble_are_what_was_trained(make, tmp_path):
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
 
 
+def test_a_compiled_student_is_copied_without_its_loss():
+    student, _ = normalized()
+    student.compile("sgd", lambda y, y_pred: keras.ops.mean(y_pred - y, axis=-1))
+    assert not copy_model(student).compiled and student.compiled
+    BornAgain(student)
+
+
 def test_what_is_adapted_after_the_copy_was_made_is_carried_too():
     norm = layers.Normalization()
     student = keras.Sequential([keras.Input((3,)), norm, layers.Dense(3)])

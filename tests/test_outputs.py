@@ -390,11 +390,26 @@ def test_an_ensemble_averages_what_the_outputs_mean(
 def test_an_ensemble_of_weights_alone_asks_what_they_mean(tmp_path):
     student = network(1)
     student.save_weights(tmp_path / "generation_0.weights.h5")
-    with pytest.raises(ValueError, match="a softmax of one number is always 1"):
+    with pytest.raises(ValueError, match="`divergence` must say what each output"):
         ensemble(student, tmp_path)
+    with pytest.raises(ValueError, match="a softmax of one number is always 1"):
+        ensemble(student, tmp_path, divergence="kl")
     whole = ensemble(student, tmp_path, divergence="bernoulli")
     expected = sigmoid(student.predict(X, verbose=0))
     np.testing.assert_allclose(whole.predict(X, verbose=0), expected, rtol=1e-5)
+    student.compile("sgd", L.BinaryCrossentropy(from_logits=True))
+    whole = ensemble(student, tmp_path)
+    np.testing.assert_allclose(whole.predict(X, verbose=0), expected, rtol=1e-5)
+
+
+def test_an_ensemble_under_a_loss_that_does_not_tell_asks_too(tmp_path):
+    student = network(3)
+    student.compile("sgd", own_loss)
+    saving = SaveGenerations(Stages(2, 2), tmp_path)
+    student.fit(X, NUMBERS, epochs=2, verbose=0, callbacks=[saving])
+    with pytest.raises(ValueError, match="`divergence` must say what each output"):
+        ensemble(student, tmp_path)
+    ensemble(student, tmp_path, divergence="squared_error")
 
 
 def test_every_loss_of_keras_is_told_or_refused():

@@ -5,6 +5,7 @@ import json
 import pathlib
 
 import keras
+import numpy as np
 
 from keras_reinit.copying import copy_model, example_outputs
 from keras_reinit.distillation.born_again import check_student
@@ -109,16 +110,17 @@ def ensemble(student, folder, *, from_logits=None, divergence=None):
         student: The `keras.Model` that was trained; it is not changed.
         folder: That of `SaveGenerations`.
         from_logits: Whether the student returns logits; else probabilities. `None`
-            takes what `SaveGenerations` read from the compiled loss, or else logits.
+            takes what the compiled loss tells.
         divergence: What the outputs mean: `"kl"` (classes), `"bernoulli"` (independent
             labels) or `"squared_error"` (numbers), or one for each output. `None` takes
-            what `SaveGenerations` read from the compiled loss, or else classes.
+            what the compiled loss tells, as `SaveGenerations` has saved it.
 
     Returns:
         An ordinary `keras.Model` with the student's inputs and outputs.
 
     Raises:
-        ValueError: If there are no generations, or the student does not fit.
+        ValueError: If there are no generations, the student does not fit them or has
+            no symbolic inputs, or nothing tells what its outputs mean.
 
     Example:
 
@@ -128,11 +130,17 @@ def ensemble(student, folder, *, from_logits=None, divergence=None):
     >>> for i in range(2):
     ...     reinitialize(student, seed=i)
     ...     student.save_weights(f"{folder}/generation_{i}.weights.h5")
-    >>> chances = ensemble(student, folder).predict(np.ones((1, 3)), verbose=0)
+    >>> whole = ensemble(student, folder, divergence="kl")
+    >>> chances = whole.predict(np.ones((1, 3)), verbose=0)
     >>> round(float(chances.sum()), 4)
     1.0
     """
     check_student(student)
+    if inputs_of(student) is None:
+        raise ValueError(
+            "`student` must be a Functional or Sequential model, or have been called "
+            f"on a `keras.Input`. Received: student={student!r}"
+        )
     paths = _paths(folder)
     if not paths:
         raise ValueError(
@@ -160,21 +168,28 @@ def ensemble(student, folder, *, from_logits=None, divergence=None):
 
 def _meanings(student, folder, from_logits, divergence):
     """List of `Output` of a student whose generations are in a folder."""
-    outputs = example_outputs(student)
-    values = keras.tree.flatten(outputs) if outputs is not None else None
-    names = output_names(student, student.outputs if outputs is None else outputs)
+    returned = example_outputs(student)
+    returned = student.outputs if returned is None else returned
+    values = keras.tree.flatten(returned)
     path = pathlib.Path(folder) / OUTPUTS
     saved = json.loads(path.read_text()) if path.exists() else []
-    if divergence is None and from_logits is None and saved:
-        found = [Output(**one) for one in saved]
-    else:
+    found = [Output(**one) for one in saved] or _compiled_outputs(student)
+    if divergence is not None:
+        names = output_names(student, returned)
         found = read_outputs(
-            names,
-            None,
-            divergence="kl" if divergence is None else divergence,
-            from_logits=from_logits,
+            names, None, divergence=divergence, from_logits=from_logits
         )
-    check_outputs(student, found, values)
+    elif from_logits is not None:
+        found = [dataclasses.replace(one, from_logits=from_logits) for one in found]
+    if len(found) != len(values) or any(one.divergence is None for one in found):
+        raise ValueError(
+            "`divergence` must say what each output means, since no compiled loss of "
+            "this student tells: 'kl' (classes), 'bernoulli' (independent labels) or "
+            f"'squared_error' (numbers). Received: divergence={divergence!r}, "
+            f"{len(values)} outputs"
+        )
+    known = all(isinstance(value, np.ndarray) for value in values)
+    check_outputs(student, found, values if known else None)
     return found
 
 
