@@ -21,8 +21,8 @@ from keras_reinit import (
     WeightForgetting,
     add_unit_statistics,
 )
+from keras_reinit.diagnostics import plasticity
 from keras_reinit.diagnostics.gradients import Gradients
-from keras_reinit.diagnostics.plasticity import norm, srank
 from keras_reinit.graph.roles import kernels
 from keras_reinit.methods.continual_backprop import _outgoing
 from keras_reinit.models import resnet18
@@ -397,10 +397,10 @@ def test_srank_is_the_smallest_count_that_holds_the_share():
         ([1.0] * 8, 0.01, 8),
     ):
         features = left[:, : len(values)] * values @ right[: len(values)]
-        assert srank(features, delta) == expected
-    assert srank(np.zeros((3, 2))) == 0
+        assert plasticity.srank(features, delta) == expected
+    assert plasticity.srank(np.zeros((3, 2))) == 0
     # Not the measure of the same name: 36 + 9 + 0.9 over 36.
-    assert srank(np.diag([6.0, 3.0, 0.95])) == 3
+    assert plasticity.srank(np.diag([6.0, 3.0, 0.95])) == 3
 
 
 def test_srank_is_logged_and_a_trigger():
@@ -501,7 +501,7 @@ def test_the_gradient_norm_is_of_all_examples():
     diagnostics = Diagnostics(x, y)
     diagnostics.set_model(model)
     diagnostics.on_train_begin()
-    expected = norm(by_hand(model, x, y, (3.0, 0.5)))
+    expected = plasticity.norm(by_hand(model, x, y, (3.0, 0.5)))
     assert diagnostics.measure()["gradient_norm"] == pytest.approx(expected, rel=1e-4)
 
 

@@ -17,7 +17,8 @@ from contract import (
     state,
 )
 
-from keras_reinit import Backup, Stages, StepStages, per_entry_steps, per_variable_steps
+import keras_reinit
+from keras_reinit import Stages, StepStages, per_entry_steps, per_variable_steps
 
 
 @every_method
@@ -199,7 +200,7 @@ def is_resumed(method, schedule, moment, toy, toy_model, folder):
 
     def backup():
         by_steps = schedule.unit == "steps"
-        make = keras.callbacks.BackupAndRestore if by_steps else Backup
+        make = keras.callbacks.BackupAndRestore if by_steps else keras_reinit.Backup
         return make(folder / "backup")
 
     _, history, model, callback = train(method, toy, toy_model, schedule)

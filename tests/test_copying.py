@@ -17,7 +17,6 @@ from keras_reinit import (
     ensemble,
     inject_plasticity,
 )
-from keras_reinit.copying import copy_model, copy_state
 
 on_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="strings are TensorFlow's"
@@ -112,6 +111,12 @@ MODELS = [
     pytest.param(vectorized, marks=on_tensorflow),
 ]
 every_model = pytest.mark.parametrize("make", MODELS)
+
+
+def copy_model(model):
+    from keras_reinit import copying
+
+    return copying.copy_model(model)
 
 
 def array(model, x):
@@ -365,6 +370,8 @@ def test_a_call_of_its_own_is_not_on_the_layer_graph():
 
 
 def test_state_is_carried_to_a_copy_of_the_same_layers_only():
+    from keras_reinit.copying import copy_state
+
     with pytest.raises(ValueError, match="its layers are"):
         copy_state(network(keras.Model), keras.Sequential([keras.Input((3,))]))
 

@@ -8,8 +8,8 @@ import pytest
 from contract import every_method, fit, toy_data
 from keras import layers
 
+import keras_reinit
 from keras_reinit import (
-    Backup,
     BornAgain,
     FullReinit,
     Rifle,
@@ -85,8 +85,10 @@ def test_it_is_the_compiled_one_in_a_second_fit_too():
     np.testing.assert_allclose(lowers.rates, 2 * [0.1, 0.05, 0.025], rtol=1e-6)
 
 
-@pytest.mark.parametrize("make", [keras.callbacks.BackupAndRestore, Backup])
-def test_it_is_the_compiled_one_after_a_backup(make, tmp_path):
+@pytest.mark.parametrize("ours", [False, True])
+def test_it_is_the_compiled_one_after_a_backup(ours, tmp_path):
+    make = keras_reinit.Backup if ours else keras.callbacks.BackupAndRestore
+
     def stop(epoch, logs=None):
         if epoch == 2:
             raise KeyboardInterrupt
@@ -199,10 +201,11 @@ def test_two_re_initializations_in_one_fit_are_refused(wrap):
 
 
 def test_a_backup_of_ours_has_its_place_too(tmp_path):
-    pair = [FullReinit(Stages(2, 2), seed=0), Backup(tmp_path)]
+    backup = keras_reinit.Backup
+    pair = [FullReinit(Stages(2, 2), seed=0), backup(tmp_path)]
     with pytest.raises(ValueError, match="Backup after FullReinit"):
         train(network(), pair[::-1], 2)
-    pair[1] = Backup(tmp_path, save_freq=2)
+    pair[1] = backup(tmp_path, save_freq=2)
     with pytest.raises(ValueError, match="save_freq='epoch'"):
         train(network(), pair, 2)
 

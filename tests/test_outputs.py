@@ -14,7 +14,6 @@ from keras_reinit import (
     ensemble,
     reinitialize,
 )
-from keras_reinit.distillation.outputs import DIVERGENCE_OF
 
 L = keras.losses
 RNG = np.random.default_rng(0)
@@ -414,6 +413,8 @@ def test_an_ensemble_under_a_loss_that_does_not_tell_asks_too(tmp_path):
 
 def test_every_loss_of_keras_is_told_or_refused():
     """A new one of Keras is refused until it is looked at."""
+    from keras_reinit.distillation.outputs import DIVERGENCE_OF
+
     looked_at = {
         "ctc", "circle", "dice", "tversky", "hinge", "squared_hinge",
         "categorical_hinge", "categorical_generalized_cross_entropy",
