@@ -108,7 +108,7 @@ class Reinitialize(keras.callbacks.Callback):
         self.initializers = dict(initializers or {})
         self.when = when
         self._refused = set()
-        self._recipes = None
+        self._recipes = self._optimizers = None
         self._rates = self._first_rates = self._progress = None
         self._is_new = True
         self._epoch = 0
@@ -213,7 +213,8 @@ class Reinitialize(keras.callbacks.Callback):
                 "`model` must be compiled, for its optimizer to start again. "
                 f"Received: model={self.model.name!r}"
             )
-        for optimizer in optimizers_of(self.model):
+        self._optimizers = optimizers_of(self.model)
+        for optimizer in self._optimizers:
             if self.optimizer_state == "fresh":
                 check_reset(optimizer)
             if self.changes and self.optimizer_state == "reinitialized":
@@ -233,7 +234,7 @@ class Reinitialize(keras.callbacks.Callback):
             warn_of_slow_statistics(self.network, steps)
         warn_of_memories(self._last_event_epoch(), steps)
         # A backup that is restored after this may bring other rates.
-        self._first_rates, self._progress = plain_rates(self.model), None
+        self._first_rates, self._progress = plain_rates(self._optimizers), None
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
@@ -257,7 +258,7 @@ class Reinitialize(keras.callbacks.Callback):
             logs["stage"] = self.schedule.stage(self._at)
 
     def on_train_end(self, logs=None):
-        self._recipes = None  # It knows the model's variables.
+        self._recipes = self._optimizers = None  # They know the model's variables.
 
     def get_state(self):
         """What a `keras_reinit.Backup` keeps of it, of plain numbers and lists."""
@@ -274,19 +275,25 @@ class Reinitialize(keras.callbacks.Callback):
             self._refused.discard(stage)
             self._check_progress()
             self._event(stage)
-            self._progress = progress(self.model)
+            self._progress = None
         elif stage is not None:
             self._refused.add(stage)
-        if self._progress is None:
-            self._progress = progress(self.model)
+        if self._progress is None and self._optimizers is not None:
+            self._progress = self._present_progress()
+
+    def _present_progress(self):
+        _ = self.model  # Must come first: on JAX this brings the state back.
+        return progress(self._optimizers)
 
     def _check_progress(self):
         """Raises if the optimizers of the model are not what trains it."""
-        if self.optimizer_state != "keep" and progress(self.model) == self._progress:
+        if self.optimizer_state == "keep" or self._progress is None:
+            return
+        if self._present_progress() == self._progress:
             raise ValueError(
                 "`model` must have its optimizers as attributes, for their state to "
                 "start again (or choose `optimizer_state='keep'`). Received: "
-                f"{optimizers_of(self.model)}, of which none made a step in the stage"
+                f"{self._optimizers}, of which none made a step in the stage"
             )
 
     def _event(self, stage):
@@ -294,7 +301,7 @@ class Reinitialize(keras.callbacks.Callback):
         if hasattr(model, "hand_over"):
             model.hand_over()
         changed, masks = self._reinitialize(stage) if self.changes else ([], {})
-        for optimizer in optimizers_of(model):
+        for optimizer in self._optimizers:
             if self.optimizer_state == "fresh":
                 reset_optimizer(optimizer)
             elif self.optimizer_state == "reinitialized":
@@ -303,7 +310,7 @@ class Reinitialize(keras.callbacks.Callback):
             else:
                 restart_averages(optimizer, changed, masks)
         if self.optimizer_state == "fresh" and self._rates and not sets_rates():
-            set_plain_rates(model, self._rates)
+            set_plain_rates(self._optimizers, self._rates)
 
     def _reinitialize(self, stage):
         """Assigns new values; returns the variables, and masks of changed entries."""

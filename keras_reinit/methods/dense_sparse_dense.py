@@ -23,7 +23,7 @@ from keras_reinit.graph.roles import kernels
 from keras_reinit.keras_internals import rate_of, set_rate_of
 from keras_reinit.methods.weight_forgetting import smallest
 from keras_reinit.neighbors import callbacks_of_the_same_fit
-from keras_reinit.optimizers.levels import plain_levels, plain_rates
+from keras_reinit.optimizers.levels import optimizers_of, plain_levels, plain_rates
 
 
 class _Masked(keras.constraints.Constraint):
@@ -49,7 +49,7 @@ class _Step:
 
     def __init__(self, callback, model, masked, factor):
         self.callback, self.model, self.factor = callback, model, factor
-        self.slowed = plain_levels(model) if factor != 1 else []
+        self.slowed = plain_levels(optimizers_of(model)) if factor != 1 else []
         self.plain = model.train_function
         self.masks = [
             (v, _Masked(keras.ops.convert_to_numpy(v), v.constraint)) for v in masked
@@ -140,7 +140,7 @@ class DenseSparseDense(Reinitialize):
 
     def _check(self):
         super()._check()
-        rates = plain_rates(self.model)
+        rates = plain_rates(optimizers_of(self.model))
         if self.final_rate != 1 and not any(rates):
             raise ValueError(
                 "`final_rate` must be 1 where a schedule sets the learning rate. "

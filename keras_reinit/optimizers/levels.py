@@ -52,50 +52,38 @@ def parts(optimizer, built=True):
     ]
 
 
-def plain_levels(model):
-    """Returns the levels of all optimizers whose rate is a plain number."""
-    return [level for level in _all_levels(model) if _has_plain_rate(level)]
+def plain_levels(optimizers):
+    """Returns those of all levels of some optimizers whose rate is a plain number."""
+    return [level for level in _all_levels(optimizers) if _has_plain_rate(level)]
 
 
-def plain_rates(model):
-    """The learning rates of all levels of all optimizers: floats, or None by schedule.
-
-    Args:
-        model: A compiled `keras.Model`.
-    """
-    return [
-        float(level.learning_rate) if _has_plain_rate(level) else None
-        for level in _all_levels(model)
-    ]
+def plain_rates(optimizers):
+    """Returns the rates, floats, of `plain_levels`."""
+    return [float(level.learning_rate) for level in plain_levels(optimizers)]
 
 
-def set_plain_rates(model, rates):
-    """Gives the levels of all optimizers the rates that `plain_rates` returned."""
-    known = _all_levels(model)
-    if len(known) != len(rates):  # Optimizers of another model.
-        return
-    for level, rate in zip(known, rates, strict=True):
-        if rate is not None and _has_plain_rate(level):
+def set_plain_rates(optimizers, rates):
+    """Gives `plain_levels` the rates that `plain_rates` returned."""
+    known = plain_levels(optimizers)
+    if len(known) == len(rates):  # Else they are of another model.
+        for level, rate in zip(known, rates, strict=True):
             level.learning_rate = rate
 
 
-def progress(model):
-    """Numbers of which at least one changes with each step of any optimizer.
-
-    Args:
-        model: A compiled `keras.Model`.
-    """
-    counts = [int(steps_of(level)) for level in _all_levels(model)]
+def progress(optimizers):
+    """Returns numbers of which at least one changes with each step of any optimizer."""
+    known = _all_levels(optimizers)
+    counts = [int(steps_of(level)) for level in known]
     scales = [
         float(level.dynamic_scale)  # A step whose gradients overflow is left out.
-        for level in _all_levels(model)
+        for level in known
         if isinstance(level, keras.optimizers.LossScaleOptimizer) and level.built
     ]
     return counts + scales
 
 
-def _all_levels(model):
-    return [level for one in optimizers_of(model) for level in levels(one)]
+def _all_levels(optimizers):
+    return [level for one in optimizers for level in levels(one)]
 
 
 def _has_plain_rate(level):
