@@ -23,7 +23,8 @@ import warnings
 import keras
 
 from keras_reinit.keras_internals import set_initial_epoch
-from keras_reinit.neighbors import callbacks_of_the_same_fit
+from keras_reinit.neighbors import callbacks_of_the_same_fit, is_backup
+from keras_reinit.optimizers.levels import optimizers_of
 
 WEIGHTS = "model.weights.h5"
 METADATA = "state.json"
@@ -100,6 +101,7 @@ class Backup(keras.callbacks.Callback):
                 "`model` must be built before `fit`, for a state to be restored: give "
                 f"it a `keras.Input`. Received: model={self.model.name!r}"
             )
+        self._check_neighbors_and_optimizers()
         self._last, metadata = self._last_undamaged()
         for path in _states(self.backup_dir, ".tmp"):
             shutil.rmtree(path)  # A kill left it.
@@ -108,6 +110,27 @@ class Backup(keras.callbacks.Callback):
         set_initial_epoch(self.model, None)
         if self._last is not None:
             self._restore(metadata)
+
+    def _check_neighbors_and_optimizers(self):
+        backups = [one for one in callbacks_of_the_same_fit() if is_backup(one)]
+        if len(backups) > 1:
+            raise ValueError(
+                "`callbacks` must have only one backup in a `fit`. "
+                f"Received: {[type(one).__name__ for one in backups]}"
+            )
+        for optimizer in optimizers_of(self.model):
+            if optimizer is not self.model.optimizer and not optimizer.built:
+                raise ValueError(
+                    "`model` must have its optimizers built before `fit`, for their "
+                    "state to be restored: call `optimizer.build(variables)` with the "
+                    f"variables that each trains. Received: {optimizer}, built=False"
+                )
+        if not _states(self.backup_dir) and any(self.backup_dir.glob("*.weights.h5")):
+            warnings.warn(
+                f"{self.backup_dir} has files of another backup, such as Keras' own, "
+                "which `Backup` does not read: the training starts at its beginning.",
+                stacklevel=2,
+            )
 
     def on_epoch_begin(self, epoch, logs=None):
         set_initial_epoch(self.model, None)  # A later `fit` begins where it is told to.
@@ -157,7 +180,7 @@ class Backup(keras.callbacks.Callback):
     def _write(self, folder, epoch):
         folder.mkdir()
         self.model.save_weights(folder / WEIGHTS)
-        states = {key: one.get_state() for key, one in _with_a_state().items()}
+        states = {key: _plain(key, one) for key, one in _with_a_state().items()}
         metadata = {"epoch": epoch, "batch": self._batches, "callbacks": states}
         metadata["sha256"] = _digest(folder, metadata)
         (folder / METADATA).write_text(json.dumps(metadata), encoding="utf-8")
@@ -184,9 +207,11 @@ class Backup(keras.callbacks.Callback):
         model = self.model
         if model.optimizer is not None and not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)  # To be loaded into.
+        before = model.get_weights()
         try:
             model.load_weights(self._last / WEIGHTS)
         except Exception as error:
+            model.set_weights(before)
             raise ValueError(
                 f"`model` must be the one that {self._last} was saved of; the state is "
                 f"not damaged. Received: model={model.name!r} ({error})"
@@ -206,6 +231,21 @@ class Backup(keras.callbacks.Callback):
 def _is_count(value):
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     return whole and value >= 1
+
+
+def _plain(name, callback):
+    """The state of a callback; a `ValueError` unless JSON gives it back as it is."""
+    state = callback.get_state()
+    try:
+        same = json.loads(json.dumps(state)) == state
+    except (TypeError, ValueError):
+        same = False
+    if not same:
+        raise ValueError(
+            f"`get_state` of the callback {name} must return plain numbers, strings, "
+            f"lists, and dicts with strings as keys. Received: {state!r}"
+        )
+    return state
 
 
 def _with_a_state():

@@ -108,8 +108,8 @@ class Reinitialize(keras.callbacks.Callback):
         self.initializers = dict(initializers or {})
         self.when = when
         self._refused = set()
-        self._recipes = self._optimizers = None
-        self._rates = self._first_rates = self._progress = None
+        self._recipes = self._optimizers = self._progress = None
+        self._rates, self._last_rates = {}, None
         self._is_new = True
         self._epoch = 0
         self._at = 0
@@ -194,6 +194,8 @@ class Reinitialize(keras.callbacks.Callback):
         self.set_model(model)
         self._check()
         self.prepare()
+        if not self._rates:
+            self._remember_rates()
         self._at = self.schedule.starts[stage]
         self._event(stage)
         self.on_train_end()  # Nothing is held until the next call.
@@ -213,8 +215,7 @@ class Reinitialize(keras.callbacks.Callback):
                 "`model` must be compiled, for its optimizer to start again. "
                 f"Received: model={self.model.name!r}"
             )
-        self._optimizers = optimizers_of(self.model)
-        for optimizer in self._optimizers:
+        for optimizer in self._found_optimizers():
             if self.optimizer_state == "fresh":
                 check_reset(optimizer)
             if self.changes and self.optimizer_state == "reinitialized":
@@ -232,17 +233,13 @@ class Reinitialize(keras.callbacks.Callback):
         steps = self._steps_of_a_stage()
         if self.draws:
             warn_of_slow_statistics(self.network, steps)
-        warn_of_memories(self._last_event_epoch(), steps)
-        # A backup that is restored after this may bring other rates.
-        self._first_rates, self._progress = plain_rates(self._optimizers), None
+        warn_of_memories(self._last_event_epoch(), steps, self.optimizer_state)
+        self._remember_rates()
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
-        if self._is_new:
-            if epoch == 0 or self._rates is None:
-                self._rates = self._first_rates
-            if hasattr(self.model, "fill_cache"):
-                self.model.fill_cache()  # A backup may have brought a teacher.
+        if self._is_new and hasattr(self.model, "fill_cache"):
+            self.model.fill_cache()  # A backup may have brought a teacher.
         self._is_new = False
         if self.schedule.unit == "epochs":
             self._begin(epoch, epoch - 1)
@@ -256,17 +253,49 @@ class Reinitialize(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None:
             logs["stage"] = self.schedule.stage(self._at)
+        if self.schedule.stages > 1:
+            self._last_rates = plain_rates(self._found_optimizers())
 
     def on_train_end(self, logs=None):
+        if self.schedule.stages > 1:
+            self._last_rates = plain_rates(self._found_optimizers())
         self._recipes = self._optimizers = None  # They know the model's variables.
 
     def get_state(self):
         """What a `keras_reinit.Backup` keeps of it, of plain numbers and lists."""
-        return {"refused": sorted(self._refused), "rates": self._rates}
+        return {"refused": sorted(self._refused)}
 
     def set_state(self, state):
         """Goes on with what `get_state` returned."""
-        self._refused, self._rates = set(state["refused"]), state["rates"]
+        self._refused = set(state["refused"])
+
+    def _found_optimizers(self):
+        model = self.model  # Must come first: on JAX this brings the state back.
+        known = self._optimizers
+        if known is None or (known and known[0] is not model.optimizer):
+            self._optimizers = optimizers_of(model)  # It may be compiled again.
+        return self._optimizers
+
+    def _remember_rates(self):
+        """Takes the plain rates as they are before a backup may bring others.
+
+        An optimizer that a `fit` before has left with this rate keeps its first one.
+        """
+        kept, last = self._rates, self._last_rates or {}
+        self._rates = {
+            key: kept[key] if key in kept and last.get(key) == rate else rate
+            for key, rate in plain_rates(self._found_optimizers()).items()
+        }
+        self._last_rates = self._progress = None
+
+    def _restart_rates(self):
+        """Sets the plain rates to their first ones, unless a scheduler has set them."""
+        present = plain_rates(self._optimizers)
+        last = self._last_rates
+        changed = last is not None and any(last.get(k) != r for k, r in present.items())
+        if not sets_rates(self, changed):
+            self._rates = {**present, **self._rates}
+            set_plain_rates(self._optimizers, self._rates)
 
     def _begin(self, at, previous):
         self._at = at
@@ -278,18 +307,14 @@ class Reinitialize(keras.callbacks.Callback):
             self._progress = None
         elif stage is not None:
             self._refused.add(stage)
-        if self._progress is None and self._optimizers is not None:
-            self._progress = self._present_progress()
-
-    def _present_progress(self):
-        _ = self.model  # Must come first: on JAX this brings the state back.
-        return progress(self._optimizers)
+        if self._progress is None and self.schedule.stages > 1:
+            self._progress = progress(self._found_optimizers())
 
     def _check_progress(self):
         """Raises if the optimizers of the model are not what trains it."""
-        if self.optimizer_state == "keep" or self._progress is None:
+        if self.optimizer_state == "keep" or not self.model.trainable_variables:
             return
-        if self._present_progress() == self._progress:
+        if progress(self._found_optimizers()) == self._progress:
             raise ValueError(
                 "`model` must have its optimizers as attributes, for their state to "
                 "start again (or choose `optimizer_state='keep'`). Received: "
@@ -301,7 +326,7 @@ class Reinitialize(keras.callbacks.Callback):
         if hasattr(model, "hand_over"):
             model.hand_over()
         changed, masks = self._reinitialize(stage) if self.changes else ([], {})
-        for optimizer in self._optimizers:
+        for optimizer in self._found_optimizers():
             if self.optimizer_state == "fresh":
                 reset_optimizer(optimizer)
             elif self.optimizer_state == "reinitialized":
@@ -309,8 +334,8 @@ class Reinitialize(keras.callbacks.Callback):
                 reset_optimizer(optimizer, trained, masks)
             else:
                 restart_averages(optimizer, changed, masks)
-        if self.optimizer_state == "fresh" and self._rates and not sets_rates():
-            set_plain_rates(self._optimizers, self._rates)
+        if self.optimizer_state == "fresh":
+            self._restart_rates()
 
     def _reinitialize(self, stage):
         """Assigns new values; returns the variables, and masks of changed entries."""
@@ -330,6 +355,7 @@ class Reinitialize(keras.callbacks.Callback):
         return changed, masks
 
     def _steps_of_a_stage(self):
+        """Steps of the shortest stage, or None where unknown."""
         shortest = self.schedule.total // self.schedule.stages
         if self.schedule.unit == "steps":
             return shortest

@@ -6,6 +6,9 @@ computes with, merged LoRA updates. Here each layer hands its state over by the 
 that Keras saves and loads it with.
 """
 
+import inspect
+import itertools
+import pathlib
 import tempfile
 
 import keras
@@ -13,7 +16,9 @@ import numpy as np
 
 from keras_reinit.fresh.drawing import is_of_keras
 from keras_reinit.fresh.rebuilding import by_name, objects_of
+from keras_reinit.keras_internals import trusted_functions
 from keras_reinit.network import (
+    CALLS,
     all_layers,
     inputs_of,
     overridden,
@@ -44,17 +49,20 @@ def copy_model(model, argument="model"):
     >>> float(copy_model(model)(np.array([[3.0, 2.0, 1.0]]))[0, 0])
     1.0
     """
-    with keras.saving.custom_object_scope(_custom_objects(model)):
-        try:
+    try:
+        with (
+            keras.saving.custom_object_scope(_custom_objects(model)),
+            trusted_functions(),
+        ):
             copy = _rebuilt(model)
-            copy_state(model, copy)
-        except Exception as error:
-            raise ValueError(
-                f"`{argument}` must be a model that Keras can rebuild from its "
-                "configuration, as when it is loaded: give its layers a `get_config()` "
-                "that returns their constructors' arguments. "
-                f"Received: {model.name!r}: {type(error).__name__}: {error}"
-            ) from error
+        copy_state(model, copy)
+    except Exception as error:
+        raise ValueError(
+            f"`{argument}` must be a model that Keras can rebuild from its "
+            "configuration, as when it is loaded: give its layers a `get_config()` "
+            "that returns their constructors' arguments. "
+            f"Received: {model.name!r}: {type(error).__name__}: {str(error)[:300]}"
+        ) from error
     inputs = example_inputs(model)
     if inputs is not None:
         check_copy(model, copy, inputs, argument)
@@ -62,18 +70,71 @@ def copy_model(model, argument="model"):
 
 
 def copy_state(model, copy):
-    """Hands over all that Keras saves of each layer, to a copy of the model."""
+    """Hands over all that Keras saves of each layer, to a copy of the model.
+
+    Returns:
+        Whether a layer had learned something else from data than its copy: what such
+        a layer computes with may be a constant in a compiled step.
+
+    Raises:
+        ValueError: If the copy has other layers, or variables of other shapes.
+    """
+    changed = False
     for old, new in _pairs(model, copy):
-        state = {}
-        old.save_own_variables(state)
-        # Through NumPy: two variables must not share a buffer on JAX.
-        state = {k: keras.ops.convert_to_numpy(v) for k, v in state.items()}
-        if state:
-            new.load_own_variables(state)
-        if hasattr(old, "save_assets"):
-            with tempfile.TemporaryDirectory() as folder:
-                old.save_assets(folder)
-                new.load_assets(folder)
+        saved = _saved(old)
+        if callable(getattr(old, "adapt", None)):
+            if _are_same(saved, _saved(new)):
+                continue
+            changed = True
+        variables, assets = saved
+        if variables:
+            new.load_own_variables(variables)
+        if assets:
+            _load_assets(new, assets)
+    return changed
+
+
+def have_same_settings(model, copy):
+    """Whether layers that learn from data have the configurations of their copies.
+
+    Some, such as `keras.layers.Discretization`, keep there what they learned.
+    """
+    layers = [one for one in all_layers(model) if callable(getattr(one, "adapt", None))]
+    copies = [one for one in all_layers(copy) if callable(getattr(one, "adapt", None))]
+    return [one.get_config() for one in layers] == [one.get_config() for one in copies]
+
+
+def _saved(layer):
+    """What Keras saves of a layer: dicts of arrays, and of the contents of files."""
+    variables, assets = {}, {}
+    layer.save_own_variables(variables)
+    # Through NumPy: two variables must not share a buffer on JAX.
+    variables = {k: keras.ops.convert_to_numpy(v) for k, v in variables.items()}
+    if hasattr(layer, "save_assets"):
+        with tempfile.TemporaryDirectory() as folder:
+            layer.save_assets(folder)
+            for path in pathlib.Path(folder).rglob("*"):
+                if path.is_file():
+                    assets[path.relative_to(folder)] = path.read_bytes()
+    return variables, assets
+
+
+def _load_assets(layer, assets):
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in assets.items():
+            path = pathlib.Path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        layer.load_assets(folder)
+
+
+def _are_same(saved, other):
+    (variables, assets), (others, other_assets) = saved, other
+    return (
+        assets == other_assets
+        and variables.keys() == others.keys()
+        and all(np.array_equal(v, others[k]) for k, v in variables.items())
+    )
 
 
 def check_copy(model, copy, inputs, argument="model"):
@@ -151,7 +212,7 @@ def _rebuilt(model):
         one.compiled = False
     try:
         if any(
-            overridden(one, ("get_config", "from_config", "call")) for one in models
+            overridden(one, ("get_config", "from_config", *CALLS)) for one in models
         ):
             copy = keras.models.clone_model(model)
         else:
@@ -165,9 +226,12 @@ def _rebuilt(model):
 
 
 def _twin(layer):
+    # Keras does not read the configuration of all Python functions back.
     if not isinstance(layer, keras.layers.Lambda):
-        return type(layer).from_config(layer.get_config())
-    # Keras does not read the configuration of a Python function back.
+        config = layer.get_config()
+        functions = {k: v for k, v in vars(layer).items() if inspect.isfunction(v)}
+        config.update({k: v for k, v in functions.items() if k in config})
+        return type(layer).from_config(config)
     own = {name.lstrip("_"): value for name, value in vars(layer).items()}
     names = ("function", "output_shape", "mask", "arguments", "name", "dtype_policy")
     given = {name.removesuffix("_policy"): own.get(name) for name in names}
@@ -177,17 +241,18 @@ def _twin(layer):
 def _pairs(model, copy):
     """Pairs of a layer and its copy."""
     old, new = all_layers(model), all_layers(copy)
-    for one, other in zip(old, new, strict=False):
-        shapes = [[tuple(v.shape) for v in layer.variables] for layer in (one, other)]
-        if type(one) is not type(other) or shapes[0] != shapes[1]:
-            break
-    else:
-        if len(old) == len(new):
-            return list(zip(old, new, strict=True))
-    raise ValueError(
-        f"its layers are {[layer.name for layer in old]}, those of the copy "
-        f"{[layer.name for layer in new]}"
-    )
+    described = [[_description(layer) for layer in layers] for layers in (old, new)]
+    if described[0] == described[1]:
+        return list(zip(old, new, strict=True))
+    pairs = itertools.zip_longest(*described)
+    one, other = next((a, b) for a, b in pairs if a != b)
+    raise ValueError(f"it has the layer {one}, its copy {other}")
+
+
+def _description(layer):
+    # The class of a model may be lost: what matters of it is on the layer graph.
+    kind = keras.Model if isinstance(layer, keras.Model) else type(layer)
+    return kind.__name__, tuple(tuple(v.shape) for v in layer.variables)
 
 
 def _returned(model, inputs, times):
@@ -207,12 +272,16 @@ def _returned(model, inputs, times):
 
 
 def _distance(expected, found):
-    """The largest difference, in units of the largest number expected."""
+    """The largest difference, in units of the largest number of its feature."""
     expected, found = np.float64(expected), np.float64(found)
     if expected.shape != found.shape:
         return np.inf
     both = np.isfinite(expected) & np.isfinite(found)
     if not np.array_equal(np.isfinite(expected), np.isfinite(found)):
         return np.inf
-    size = np.abs(expected[both]).max(initial=0.0)
-    return np.abs(expected - found)[both].max(initial=0.0) / max(size, 1e-6)
+    sizes = np.abs(np.where(both, expected, 0))
+    most = sizes.max(initial=0.0)
+    if sizes.ndim > 1:
+        sizes = sizes.max(axis=tuple(range(sizes.ndim - 1)))
+    differences = np.abs(np.where(both, expected - found, 0))
+    return (differences / np.maximum(sizes, 1e-3 * most + 1e-6)).max(initial=0.0)

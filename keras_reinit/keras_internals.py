@@ -6,7 +6,9 @@ overrides. `tests/test_keras_internals.py` says what breaks where one of them mo
 """
 
 import keras
+from keras.src import backend
 from keras.src.backend.common import global_state
+from keras.src.saving.serialization_lib import SafeModeScope
 
 
 def flatten_layers(layer, include_self=True, recursive=True):
@@ -55,6 +57,28 @@ def set_global_attribute(name, value):
     global_state.set_global_attribute(name, value)
 
 
+def with_mask(tensor, valid):
+    """Returns a tensor of which a loss counts the valid places only.
+
+    Places that its own mask leaves out stay left out.
+    """
+    mask = backend.get_keras_mask(tensor)
+    tensor = keras.ops.multiply(tensor, keras.ops.ones((), tensor.dtype))
+    both = valid if mask is None else keras.ops.logical_and(valid, mask)
+    backend.set_keras_mask(tensor, both)
+    return tensor
+
+
+def trusted_functions():
+    """A context in which Keras rebuilds Python functions, of this very process."""
+    return SafeModeScope(False)
+
+
+def updates_all_at_once(optimizer):
+    """Returns whether an optimizer updates all variables as one, as on PyTorch."""
+    return hasattr(optimizer, "_parallel_update_step")
+
+
 def set_initial_epoch(model, epoch):
     """Tells the `fit` that runs `on_train_begin` which epoch to go on with, or None."""
     model._initial_epoch = epoch
@@ -71,14 +95,10 @@ def aggregated(model, penalty):
 LISTS_OF_ALL = ("_variables", "_trainable_variables")
 # Not in every Keras.
 SCHEDULE_FREE = getattr(keras.optimizers, "ScheduleFreeAdamW", ())
+# How attributes begin in which Keras and TensorFlow track others.
+TRACKING = ("_tracker", "_self_")
 # Attributes of an optimizer that are its state, or the book-keeping of it.
-BOOKKEEPING = (
-    *LISTS_OF_ALL,
-    "_distribution_strategy",
-    "_learning_rate",
-    "_self_",  # TensorFlow's.
-    "_tracker",
-)
+BOOKKEEPING = (*LISTS_OF_ALL, *TRACKING, "_distribution_strategy", "_learning_rate")
 
 
 def steps_of(optimizer):

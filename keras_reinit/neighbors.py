@@ -21,6 +21,17 @@ def callbacks_of_the_same_fit():
     return []
 
 
+def is_in_fit():
+    """Whether the caller is called by a `fit` of Keras, at any depth."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        owner = frame.f_locals.get("self")
+        if frame.f_code.co_name == "fit" and isinstance(owner, keras.Model):
+            return True
+        frame = frame.f_back
+    return False
+
+
 def check_neighbors(callback):
     """A `ValueError` for callbacks of one `fit` that do not go together.
 
@@ -33,14 +44,14 @@ def check_neighbors(callback):
       trained weights back in place of their average, and would undo a change before.
     """
     callbacks = callbacks_of_the_same_fit()
-    if sum(map(is_reinitialization, callbacks)) > 1:
+    others = filter(is_reinitialization, callbacks)
+    if sum(one.schedule.stages > 1 for one in others) > 1:
         raise ValueError(
             "`callbacks` must have only one re-initialization in a `fit`. "
             f"Received: {_names(callbacks)}"
         )
     for i, other in enumerate(callbacks):
-        backup = isinstance(other, keras.callbacks.BackupAndRestore)
-        backup = backup or hasattr(other, "backup_dir")  # `keras_reinit.Backup`.
+        backup = is_backup(other)
         if backup and other.save_freq not in ("epoch", False):
             raise ValueError(
                 f"`{type(other).__name__}` must have `save_freq='epoch'` together with "
@@ -70,24 +81,55 @@ def check_after(callback):
 
 def is_reinitialization(callback):
     """Whether a callback is a `keras_reinit.Reinitialize`."""
-    return hasattr(callback, "outcomes")
+    return _is_ours(callback, "Reinitialize")
 
 
-def sets_rates():
-    """Whether a `LearningRateScheduler` of this `fit` sets the learning rate."""
+def is_backup(callback):
+    """Whether a callback continues an interrupted training, Keras' or ours."""
+    keras_own = isinstance(callback, keras.callbacks.BackupAndRestore)
+    return keras_own or _is_ours(callback, "Backup")
+
+
+def _is_ours(callback, name):
+    # By name: their modules stand above this one.
+    kinds = type(callback).__mro__
+    return any(
+        k.__name__ == name and k.__module__.startswith("keras_reinit.") for k in kinds
+    )
+
+
+def sets_rates(callback, changed):
+    """Whether another callback of this `fit` sets the learning rate of each epoch.
+
+    Args:
+        callback: The re-initialization.
+        changed: Whether the rate changed since the end of the epoch before. Then it was
+            a callback before it that does something when an epoch begins, if any.
+    """
+    callbacks = callbacks_of_the_same_fit()
     scheduler = keras.callbacks.LearningRateScheduler
-    return any(isinstance(one, scheduler) for one in callbacks_of_the_same_fit())
+    if any(isinstance(one, scheduler) for one in callbacks):
+        return True
+    earlier = callbacks[: callbacks.index(callback)] if callback in callbacks else []
+    return changed and any(map(_begins_epochs, earlier))
 
 
-def warn_of_memories(last_epoch, stage_steps):
+def _begins_epochs(callback):
+    hook = type(callback).on_epoch_begin
+    own = hook is not keras.callbacks.Callback.on_epoch_begin
+    return own or "on_epoch_begin" in vars(callback)
+
+
+def warn_of_memories(last_epoch, stage_steps, optimizer_state):
     """Warns of callbacks that compare the epochs of one stage with those of another.
 
     Args:
         last_epoch: Integer, the epoch of the last event.
         stage_steps: Integer, steps of a stage, or None where unknown.
+        optimizer_state: That of the re-initialization.
     """
     for other in callbacks_of_the_same_fit():
-        text = _harm(other, last_epoch, stage_steps)
+        text = _harm(other, last_epoch, stage_steps, optimizer_state)
         if text:
             warnings.warn(
                 f"`{type(other).__name__}` compares epochs of different stages: {text}",
@@ -95,21 +137,27 @@ def warn_of_memories(last_epoch, stage_steps):
             )
 
 
-def _harm(other, last_epoch, stage_steps):
+def _harm(other, last_epoch, stage_steps, optimizer_state):
     """What a callback does wrong, and what to write instead; None if nothing."""
     if isinstance(other, keras.callbacks.EarlyStopping):
+        first = other.start_from_epoch
         patience = max(other.patience, 1) - (other.baseline is not None)
-        if other.start_from_epoch + patience < last_epoch:
+        stops = first + patience < last_epoch
+        if stops or (other.restore_best_weights and first < last_epoch):
             return (
-                "it may end the training before the last event. "
-                f"Pass `start_from_epoch={last_epoch}`."
+                "it may end the training before the last event, or bring back weights "
+                f"from before it. Pass `start_from_epoch={last_epoch}`."
             )
     elif isinstance(other, keras.callbacks.ReduceLROnPlateau):
+        again = optimizer_state == "fresh"
+        steps = (
+            (stage_steps or "steps_of_a_stage") if again else "steps_of_the_training"
+        )
         return (
             "it takes the first epochs of a stage, which are worse than the last ones "
-            "of the stage before, for a plateau. Compile with a schedule, which starts "
-            "again with each stage: `learning_rate=keras.optimizers.schedules."
-            f"CosineDecay(rate, {stage_steps or 'steps_of_a_stage'})`."
+            "of the stage before, for a plateau. Compile with a schedule, which "
+            f"{'starts again' if again else 'runs on'} with each stage: `learning_rate="
+            f"keras.optimizers.schedules.CosineDecay(rate, {steps})`."
         )
     elif getattr(other, "save_best_only", False):
         return (

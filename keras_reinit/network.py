@@ -5,7 +5,15 @@ import keras
 from keras_reinit.keras_internals import flatten_layers, variables_made_trainable
 
 # Whose classes are not the user's; on TensorFlow and PyTorch a model is one of theirs.
-LIBRARIES = ("keras", "keras_reinit", "tensorflow", "torch", "flax")
+LIBRARIES = (
+    "builtins",
+    "flax",
+    "keras",
+    "keras_reinit",
+    "numpy",
+    "tensorflow",
+    "torch",
+)
 # Methods by which a `keras.Model` says how it is trained, evaluated and called.
 TRAINING = (
     "compile",
@@ -14,14 +22,23 @@ TRAINING = (
     "evaluate",
     "fit",
     "get_metrics_result",
+    "losses",
+    "make_predict_function",
     "make_test_function",
     "make_train_function",
     "metrics",
+    "predict",
     "predict_step",
     "reset_metrics",
+    "stateless_compute_loss",
+    "test_on_batch",
     "test_step",
+    "train_on_batch",
     "train_step",
+    "trainable_variables",
+    "trainable_weights",
 )
+CALLS = ("__call__", "call")
 
 
 def network_of(model):
@@ -76,7 +93,7 @@ def overridden(model, names):
         model: A `keras.Model`.
         names: Tuple of names of methods.
     """
-    own = [vars(kind) for kind in type(model).__mro__ if not _is_library(kind)]
+    own = [vars(kind) for kind in type(model).__mro__ if is_users(kind)]
     return [name for name in names if any(name in a for a in (vars(model), *own))]
 
 
@@ -96,5 +113,25 @@ def check_not_overridden(model, names, argument, why):
         )
 
 
-def _is_library(kind):
-    return kind is object or kind.__module__.split(".")[0] in LIBRARIES
+def compile_step_anew(model):
+    """Makes and returns a training step that is traced again, also where JAX knows one.
+
+    What a trace holds as constants, such as constraints and adapted statistics, is then
+    as it is now.
+    """
+    step, is_own = model.train_step, "train_step" in vars(model)
+    # A function of its own: JAX would find the trace of the same method again.
+    object.__setattr__(model, "train_step", lambda *args: step(*args))
+    try:
+        model.make_train_function(force=True)
+    finally:
+        if is_own:
+            object.__setattr__(model, "train_step", step)
+        else:
+            object.__delattr__(model, "train_step")
+    return model.train_function
+
+
+def is_users(kind):
+    """Returns whether a class is the user's own."""
+    return kind is not object and kind.__module__.split(".")[0] not in LIBRARIES

@@ -217,7 +217,7 @@ def test_callbacks_go_on_with_their_state(train, folder):
 def test_a_state_that_is_none_in_json_is_an_error(train, folder):
     callback = Count()
     callback.get_state = lambda: {1}
-    with pytest.raises(TypeError, match="set is not JSON serializable"):
+    with pytest.raises(ValueError, match="`get_state` of the callback Count:0"):
         train(Backup(folder), callback)
     assert names(folder) == []
 

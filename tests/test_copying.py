@@ -13,6 +13,7 @@ from keras_reinit import (
     FullReinit,
     SaveGenerations,
     Stages,
+    WarmRestart,
     add_unit_statistics,
     ensemble,
     inject_plasticity,
@@ -167,21 +168,79 @@ def test_a_compiled_student_is_copied_without_its_loss():
     BornAgain(student)
 
 
-def test_what_is_adapted_after_the_copy_was_made_is_carried_too():
+def standardizing():
+    layer = layers.Normalization()
+    return layer, layer, keras.Input((3,)), FAR
+
+
+def discretizing():
+    layer = layers.Discretization(num_bins=4)
+    rest = [layer, layers.Embedding(5, 4), layers.Flatten()]
+    return layer, rest, keras.Input((3,)), FAR
+
+
+def looking_up():
+    x = keras.ops.convert_to_tensor(WORDS, dtype="string")
+    layer = layers.StringLookup(output_mode="multi_hot", max_tokens=5)
+    layer.adapt(x[:8])
+    return layer, layer, keras.Input((1,), dtype="string"), x
+
+
+def with_lora():
+    class Later:
+        def adapt(self, data):
+            dense.enable_lora(2)
+            dense.lora_kernel_b.assign(np.ones((2, 4)))
+
+    dense = layers.Dense(4)
+    return Later(), dense, keras.Input((3,)), FAR / 100
+
+
+@pytest.mark.parametrize("compiled_before", [False, True])
+@pytest.mark.parametrize(
+    "make",
+    [
+        standardizing,
+        discretizing,
+        with_lora,
+        pytest.param(looking_up, marks=on_tensorflow),
+    ],
+)
+def test_what_is_adapted_after_the_copy_was_made_is_carried_too(make, compiled_before):
+    """At a rate of zero the teacher's term is zero, in the compiled step as well."""
+    layer, inside, inputs, x = make()
+    hidden = inputs
+    for one in inside if isinstance(inside, list) else [inside]:
+        hidden = one(hidden)
+    model = BornAgain(keras.Model(inputs, layers.Dense(3)(hidden)))
+    model.compile(keras.optimizers.SGD(0.0), CROSS_ENTROPY)
+    if compiled_before:
+        if isinstance(layer, layers.Discretization):
+            layer.adapt(x + 50)
+        model.fit(x, LABELS, batch_size=32, verbose=0)
+    layer.adapt(x)
+    model.compile(keras.optimizers.SGD(0.0), CROSS_ENTROPY)
+    losses = model.fit(
+        x, LABELS, epochs=3, batch_size=32, verbose=0,
+        callbacks=[WarmRestart(Stages(3, 3))],
+    ).history["loss"]  # fmt: skip
+    assert losses == pytest.approx([losses[0]] * 3, rel=1e-5)
+
+
+def test_what_is_adapted_between_stages_is_in_the_next_step():
     norm = layers.Normalization()
     student = keras.Sequential([keras.Input((3,)), norm, layers.Dense(3)])
     model = BornAgain(student)
     model.compile(keras.optimizers.SGD(0.0), CROSS_ENTROPY)
-    norm.adapt(FAR)
-    model.fit(
-        FAR, LABELS, epochs=2, batch_size=32, verbose=0,
-        callbacks=[FullReinit(Stages(2, 2), seed=0)],
-    )  # fmt: skip
-    kernel, bias = model.teacher.layers[-1].get_weights()
-    expected = (FAR - FAR.mean(0)) / FAR.std(0) @ kernel + bias
-    np.testing.assert_allclose(
-        array(model.teacher, FAR), expected, rtol=1e-3, atol=1e-4
-    )
+    for data in (FAR, FAR + 7):
+        norm.adapt(data)
+        model.compile(keras.optimizers.SGD(0.0), CROSS_ENTROPY)
+        losses = model.fit(
+            FAR, LABELS, epochs=2, batch_size=32, verbose=0,
+            callbacks=[WarmRestart(Stages(2, 2))],
+        ).history["loss"]  # fmt: skip
+    alone = model.evaluate(FAR, LABELS, batch_size=32, verbose=0)
+    assert losses[1] == pytest.approx(alone, rel=1e-4)  # And no longer the old teacher.
 
 
 def test_an_average_teacher_does_not_average_data():
@@ -244,6 +303,36 @@ class Unconfigured(keras.Model):
 
     def call(self, x):
         return self.dense(x)
+
+
+class OwnSequential(keras.Sequential):
+    """What users write most."""
+
+
+class OwnConstructor(keras.Model):
+    def __init__(self, units):
+        inputs = keras.Input((3,))
+        super().__init__(inputs, layers.Dense(units)(inputs))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: OwnSequential([keras.Input((3,)), layers.Dense(3)]),
+        lambda: OwnConstructor(3),
+        lambda: keras.Sequential(
+            [keras.Input((3,)), OwnSequential([keras.Input((3,)), layers.Dense(3)])]
+        ),
+        lambda: keras.Sequential(
+            [keras.Input((3,)), layers.Dense(3, lambda x: keras.ops.maximum(x, -1))]
+        ),
+    ],
+)
+def test_classes_and_functions_of_the_users_own_are_copied(make):
+    student = make()
+    copy = copy_model(student)
+    np.testing.assert_allclose(array(copy, FAR), array(student, FAR), rtol=1e-6)
+    BornAgain(student)
 
 
 def without_a_config():
@@ -319,6 +408,15 @@ def network(kind):
     return kind(inputs, layers.Dense(3)(layers.Dense(4, "relu")(hidden)))
 
 
+class OwnLosses(keras.Model):
+    losses = (100.0,)
+
+
+class OwnCall(keras.Model):
+    def __call__(self, *args, **kwargs):
+        return 2 * super().__call__(*args, **kwargs)
+
+
 WRAPS = [BornAgain, add_unit_statistics, lambda m: inject_plasticity(m, seed=0)]
 
 
@@ -330,6 +428,7 @@ WRAPS = [BornAgain, add_unit_statistics, lambda m: inject_plasticity(m, seed=0)]
         (OwnLoss, "compute_loss"),
         (OwnMetrics, "compute_metrics"),
         (OwnTest, "test_step"),
+        (OwnLosses, "losses"),
     ],
 )
 def test_a_class_that_overrides_its_training_is_not_wrapped(wrap, kind, name):
@@ -365,14 +464,38 @@ def test_a_call_of_its_own_is_not_on_the_layer_graph():
         def call(self, inputs, **kwargs):
             return 2 * super().call(inputs, **kwargs)
 
-    with pytest.raises(ValueError, match="without a `call` of its own"):
-        add_unit_statistics(network(Doubled))
+    for kind in (Doubled, OwnCall):
+        with pytest.raises(ValueError, match="without a `call` of its own"):
+            add_unit_statistics(network(kind))
+
+
+def test_a_head_with_a_model_inside_is_injected():
+    inner = keras.Sequential([keras.Input((4,)), layers.Dense(4, "relu")])
+    model = keras.Sequential(
+        [keras.Input((3,)), layers.Dense(4, "relu"), inner, layers.Dense(1)]
+    )
+    injected = inject_plasticity(model, seed=0)
+    np.testing.assert_array_equal(array(injected, FAR), array(model, FAR))
+
+
+def probabilities(x):
+    e = keras.ops.exp(x - keras.ops.max(x, axis=-1, keepdims=True))
+    return e / keras.ops.sum(e, axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize("end", [probabilities, keras.ops.sigmoid])
+def test_heads_of_probabilities_are_not_added_up(end):
+    inputs = keras.Input((3,))
+    hidden = layers.Dense(4, "relu")(inputs)
+    model = keras.Model(inputs, end(layers.Dense(3)(hidden)))
+    with pytest.raises(ValueError, match="no softmax or sigmoid"):
+        inject_plasticity(model, seed=0)
 
 
 def test_state_is_carried_to_a_copy_of_the_same_layers_only():
     from keras_reinit.copying import copy_state
 
-    with pytest.raises(ValueError, match="its layers are"):
+    with pytest.raises(ValueError, match="it has the layer"):
         copy_state(network(keras.Model), keras.Sequential([keras.Input((3,))]))
 
 

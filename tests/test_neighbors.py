@@ -142,6 +142,7 @@ def stopping(**kwargs):
         (lambda d: stopping(patience=2), "`start_from_epoch=4`"),
         (lambda d: stopping(patience=1, start_from_epoch=2), "`start_from_epoch=4`"),
         (lambda d: stopping(patience=2, baseline=0.1), "`start_from_epoch=4`"),
+        (lambda d: stopping(patience=9, restore_best_weights=True), "epoch=4"),
         (lambda d: keras.callbacks.ReduceLROnPlateau("loss"), "CosineDecay.rate, 8."),
         (
             lambda d: keras.callbacks.ModelCheckpoint(
@@ -167,7 +168,6 @@ def test_the_epoch_is_that_of_the_last_event_by_steps_too():
     [
         lambda d: stopping(patience=1, start_from_epoch=4, restore_best_weights=True),
         lambda d: stopping(patience=4),  # It cannot stop before the last event.
-        lambda d: stopping(patience=9, restore_best_weights=True),
         lambda d: keras.callbacks.ModelCheckpoint(d / "model.keras"),
         lambda d: keras.callbacks.TerminateOnNaN(),
         lambda d: keras.callbacks.LearningRateScheduler(lambda epoch: 0.1),
@@ -497,3 +497,199 @@ def test_states_of_recurrent_layers_are_of_the_network_they_came_from(method):
         callbacks=callbacks,
     )  # fmt: skip
     assert sizes[1] > 0 and (sizes[2] == 0) == (method is not WarmRestart)
+
+
+# --- what a reviewer found ----------------------------------------------------------
+
+
+class Holder:
+    def __init__(self, optimizer):
+        self.inside = optimizer
+
+
+@on_tensorflow
+@pytest.mark.parametrize(
+    "hold",
+    [
+        lambda o: [("a", o)],
+        lambda o: {"x": {"y": o}},
+        lambda o: {o},
+        Holder,
+        lambda o: [Holder(o)],
+    ],
+)
+def test_optimizers_are_found_in_containers_and_plain_objects(hold):
+    class Held(Pair):
+        def compile(self, first, second):
+            super().compile(first, second)
+            self.optimizers_by_name, self.second_optimizer = {}, None
+            self.held, self.other = hold(first), second
+            pairs = ((self.first, first), (self.second, second))
+            self.pairs = lambda: pairs
+
+    model, first = Held(), keras.optimizers.Adam(0.1)
+    model.compile(first, keras.optimizers.Adam(0.1))
+    steps = []
+    see = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: steps.append(int(first.iterations))
+    )
+    train(model, [FullReinit(Stages(4, 2), seed=0), see], 4)
+    assert steps == [0, 4, 0, 4]
+
+
+def test_what_a_part_was_once_compiled_with_is_left_alone():
+    encoder = keras.Sequential([keras.Input((4,)), layers.Dense(4, "relu")])
+    encoder.compile(keras.optimizers.Adam(0.1), "mse")
+    encoder.fit(X, np.zeros((32, 4)), batch_size=32, verbose=0)
+    model = keras.Sequential([keras.Input((4,)), encoder, layers.Dense(3)])
+    model.compile(per_variable_steps(keras.optimizers.Adam(0.1)), LOSS)
+    method = FullReinit(Stages(4, 2), seed=0, optimizer_state="reinitialized")
+    train(model, [method], 4)
+    train(model, [FullReinit(Stages(4, 2), seed=0)], 4)
+    assert int(encoder.optimizer.iterations) == 1
+
+
+@pytest.mark.parametrize("name", ["multi", "loss_scale", "schedule", "accumulation"])
+def test_optimizers_of_every_kind_train_through_an_event(name):
+    from test_optimizers import OPTIMIZERS
+
+    model = network(OPTIMIZERS[name]())
+    history = train(model, [FullReinit(Stages(4, 2), seed=0)], 4)
+    assert history["stage"] == [0, 0, 1, 1]
+
+
+def test_an_optimizer_that_is_compiled_later_is_the_one_that_starts_again():
+    def again(epoch, logs=None):
+        if epoch == 1:
+            model.compile(keras.optimizers.SGD(0.3, momentum=0.9), LOSS)
+            model.make_train_function()
+
+    model, steps, rates = network(), [], []
+
+    def see(epoch, logs=None):
+        steps.append(int(model.optimizer.iterations))
+        rates.append(float(model.optimizer.learning_rate))
+
+    callbacks = [
+        keras.callbacks.LambdaCallback(on_epoch_begin=again),
+        FullReinit(Stages(4, 2), seed=0),
+        keras.callbacks.LambdaCallback(on_epoch_begin=see),
+    ]
+    train(model, callbacks, 4)
+    assert steps[2] == 0 and rates[2] == pytest.approx(0.3)
+
+
+def test_a_rate_that_was_set_between_two_fits_is_the_users():
+    model, method = network(), FullReinit(Stages(6, 2), seed=0)
+    train(model, [method], 2)
+    model.optimizer.learning_rate = 0.01
+    train(model, [method], 6, initial_epoch=2)
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.01)
+    other = network(keras.optimizers.SGD(0.02))
+    train(other, [method], 6)
+    assert float(other.optimizer.learning_rate) == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_scheduler_of_the_users_own_wins_too(first):
+    class Scheduler(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.model.optimizer.learning_rate = 1 / (2 + epoch)
+
+    rates = []
+    see = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: rates.append(
+            float(model.optimizer.learning_rate)
+        )
+    )
+    model, method = network(), FullReinit(Stages(6, 2), seed=0)
+    pair = [Scheduler(), method] if first else [method, Scheduler()]
+    train(model, [*pair, see], batch_size=32)
+    np.testing.assert_allclose(rates, 1 / (2 + np.arange(6)), rtol=1e-6)
+
+
+def test_a_loop_of_fits_starts_with_the_first_rate_as_well():
+    model, method, rates = network(), FullReinit(Stages(3, 3), seed=0), []
+    for stage in range(3):
+        if stage > 0:
+            method.apply(model, stage)
+        rates.append(float(model.optimizer.learning_rate))
+        train(model, [], 1)
+        if stage > 0:
+            model.optimizer.learning_rate = rates[-1] / 2
+    np.testing.assert_allclose(rates, [0.1, 0.1, 0.1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("state", ["keep", "reinitialized"])
+def test_the_advice_where_schedules_run_on(state):
+    method = FullReinit(Stages(6, 3), seed=0, optimizer_state=state)
+    (text,) = warned(keras.callbacks.ReduceLROnPlateau("loss"), method)
+    assert "runs on" in text and "steps_of_the_training" in text
+
+
+class Named(keras.callbacks.Callback):
+    """What a user's callback may have."""
+
+    outcomes, backup_dir = (), "here"
+
+
+def test_callbacks_are_known_by_their_class_and_not_by_their_attributes():
+    train(network(), [Named(), FullReinit(Stages(6, 2), seed=0), Named()])
+
+
+def test_a_control_of_one_stage_is_no_second_one():
+    train(network(), [FullReinit(Stages(6, 2), seed=0), WarmRestart(Stages(6, 1))])
+
+
+def test_a_network_that_is_frozen_makes_no_step():
+    model = network()
+    model.trainable = False
+    model.compile(keras.optimizers.SGD(0.1), LOSS)
+    train(model, [WarmRestart(Stages(6, 2))])
+
+
+class Stem(layers.Layer):
+    """Adapts a part of it; another part has statistics that training moves."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.normalization = layers.Normalization()
+        self.batch = layers.BatchNormalization(momentum=0.5)
+
+    def build(self, shape):
+        self.normalization.build(shape)
+        self.batch.build(shape)
+
+    def adapt(self, data):
+        self.normalization.adapt(data)
+
+    def call(self, x, training=None):
+        return self.batch(self.normalization(x), training=training)
+
+
+def test_statistics_that_training_moves_are_no_data():
+    stem = Stem()
+    model = keras.Sequential([keras.Input((4,)), stem, layers.Dense(3)])
+    stem.adapt(X)
+    stem.batch.moving_mean.assign([7.0] * 4)
+    values = fresh_weights(model, seed=0)
+    by_path = {v.path: w for v, w in zip(model.weights, values, strict=True)}
+    (mean,) = [w for path, w in by_path.items() if path.endswith("moving_mean")]
+    assert mean.tolist() == [0.0] * 4
+    adapted = keras.ops.convert_to_numpy(stem.normalization.weights[0])
+    kept = [w for w in values if np.array_equal(np.ravel(w), np.ravel(adapted))]
+    assert len(kept) == 1
+
+
+def test_two_backups_in_one_fit_are_refused(tmp_path):
+    backups = [keras_reinit.Backup(tmp_path / name) for name in "ab"]
+    with pytest.raises(ValueError, match="only one backup"):
+        train(network(), backups, 2)
+
+
+@on_tensorflow
+def test_a_backup_asks_for_optimizers_that_are_built(tmp_path):
+    model = Pair()
+    model.compile(keras.optimizers.Adam(0.1), keras.optimizers.Adam(0.1))
+    with pytest.raises(ValueError, match="must have its optimizers built"):
+        train(model, [keras_reinit.Backup(tmp_path)], 2)

@@ -293,7 +293,7 @@ def test_injection_refuses_a_softmax():
     model = keras.Sequential(
         [keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dense(2, "softmax")]
     )
-    with pytest.raises(ValueError, match="no softmax at its end"):
+    with pytest.raises(ValueError, match="no softmax or sigmoid at its end"):
         inject_plasticity(model, seed=0)
 
 
@@ -308,3 +308,68 @@ def test_injection_refuses_a_softmax():
 def test_bad_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def zeros_of(model):
+    return [int((v.numpy() == 0).sum()) for v in kernels(model)]
+
+
+def test_the_mask_holds_in_a_loop_of_ones_own(toy, toy_model):
+    model, found = toy_model(keras.optimizers.SGD(0.1)), []
+    method = DenseSparseDense(Stages(3, 3), sparsity=0.5, final_rate=1)
+    method.set_model(model)
+    model.make_train_function()
+    method.on_train_begin()
+    for epoch in range(3):
+        method.on_epoch_begin(epoch)
+        model.train_on_batch(*toy)
+        found.append(zeros_of(model))
+        method.on_epoch_end(epoch, {})
+    method.on_train_end()
+    assert max(found[0]) == 0 and min(found[1]) > 0
+
+
+class FitsInside(keras.callbacks.Callback):
+    """Fits the same model on something else, at the end of each epoch."""
+
+    def __init__(self, toy):
+        super().__init__()
+        self.toy, self.busy = toy, False
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 2 and not self.busy:
+            self.busy = True
+            self.model.fit(*self.toy, verbose=0)
+            self.busy = False
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "jax", reason="Keras fits no model inside of its fit"
+)
+def test_a_fit_inside_of_a_sparse_stage_does_not_end_it(toy, toy_model):
+    model, found = toy_model(keras.optimizers.SGD(0.1)), []
+    see = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: found.append(zeros_of(model))
+    )
+    method = DenseSparseDense(Stages(6, 3), sparsity=0.5, final_rate=1)
+    model.fit(
+        *toy, epochs=6, batch_size=32, verbose=0,
+        callbacks=[method, FitsInside(toy), see],
+    )  # fmt: skip
+    assert min(found[2]) > 0 and min(found[3]) > 0
+
+
+def test_a_step_that_is_made_again_is_a_sparse_one_again(toy, toy_model):
+    model, found = toy_model(keras.optimizers.SGD(0.1)), []
+
+    def again(epoch, logs=None):
+        found.append(zeros_of(model))
+        if epoch == 3:
+            model.make_train_function(force=True)
+
+    callbacks = [
+        DenseSparseDense(Stages(6, 2), sparsity=0.5, final_rate=1),
+        keras.callbacks.LambdaCallback(on_epoch_end=again),
+    ]
+    model.fit(*toy, epochs=6, batch_size=32, verbose=0, callbacks=callbacks)
+    assert [min(zeros) > 0 for zeros in found] == [False] * 3 + [True] * 3

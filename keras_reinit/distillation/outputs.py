@@ -6,6 +6,7 @@ also says whether the output is logits or probabilities. Losses, weights and div
 are matched with outputs as Keras matches them: by name, by position, or one for all.
 """
 
+import collections
 import dataclasses
 
 import keras
@@ -33,6 +34,8 @@ DIVERGENCE_OF = {
     LOSSES.cosine_similarity: "squared_error",
 }
 PROBABILISTIC = ("kl", "bernoulli")
+# What need not name all outputs: those without a loss have no term either.
+PARTIAL = ("loss", "loss_weights", "sample_weight", "y")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +84,8 @@ def read_outputs(
     if isinstance(loss, dict) and isinstance(loss_weights, (list, tuple)):
         order = names if set(names) == set(loss) else sorted(loss)
         loss_weights = dict(zip(order, loss_weights, strict=False))
+    elif isinstance(loss, (list, tuple)) and isinstance(loss_weights, dict):
+        loss_weights = keras.tree.flatten(loss_weights)  # As Keras: by sorted name.
     columns = (
         names,
         for_each_output("loss", loss, names),
@@ -96,7 +101,7 @@ def _read(name, loss, weight, divergence, from_logits, size):
     if loss is None and divergence is None:
         return Output(name, None)
     loss = None if loss is None else _function_of(loss, size)
-    known = DIVERGENCE_OF.get(_keras_function(loss))
+    known = _divergence_of(loss)
     if divergence is None and known is None:
         raise ValueError(
             f"`divergence` must say what output {name!r} is compared by, since its "
@@ -141,11 +146,12 @@ def _function_of(loss, size):
     return keras.losses.get(loss)
 
 
-def _keras_function(loss):
-    """The function of a loss that is Keras' own, or else the loss."""
+def _divergence_of(loss):
+    """The divergence of a loss that is Keras' own; None for any other."""
     if type(loss).__module__.startswith("keras."):
-        return getattr(loss, "fn", None)
-    return loss if callable(loss) and not isinstance(loss, keras.losses.Loss) else None
+        loss = getattr(loss, "fn", None)
+    matching = [kind for one, kind in DIVERGENCE_OF.items() if one is loss]
+    return matching[0] if matching else None
 
 
 def _arguments_of(loss):
@@ -182,7 +188,7 @@ def for_each_output(argument, value, names):
         entries = dict(
             zip(map(str, range(len(entries))), entries.values(), strict=True)
         )
-    partial = argument in ("loss", "loss_weights") and isinstance(value, dict)
+    partial = argument in PARTIAL and isinstance(value, dict)
     missing = set() if partial else set(keys) - set(entries)
     if set(entries) - set(keys) or missing:
         raise ValueError(
@@ -195,7 +201,9 @@ def for_each_output(argument, value, names):
 def _entries(structure, path=()):
     """Pairs of a path and a leaf of a structure, in the order of `keras.tree`."""
     if isinstance(structure, dict):
-        parts = [(key, structure[key]) for key in sorted(structure)]
+        ordered = isinstance(structure, collections.OrderedDict)
+        keys = structure if ordered else sorted(structure)
+        parts = [(key, structure[key]) for key in keys]
     elif isinstance(structure, (list, tuple)):
         parts = list(enumerate(structure))
     else:
@@ -220,12 +228,13 @@ def check_outputs(network, outputs, values=None):
 
 
 def _check_output(network, output, end, value):
-    if end is None and value is not None:
-        end = _seen_in(np.float64(value), output)
+    seen = None if value is None else _seen_in(np.float64(value), output)
+    end = seen or end
     if end in (("softmax", "sigmoid") if output.from_logits else ("linear",)):
+        what = {"linear": "no probabilities"}.get(end, f"what a {end} returns")
         raise ValueError(
             f"`loss` must have from_logits={not output.from_logits} for output "
-            f"{output.name!r} of {network.name!r}, which ends in a {end} activation. "
+            f"{output.name!r} of {network.name!r}, which returns {what}. "
             f"Received: from_logits={output.from_logits}"
         )
     alone = value is not None and np.shape(value)[output.axis] == 1
@@ -243,7 +252,8 @@ def _seen_in(values, output):
         return None
     inside = values.min() >= 0 and values.max() <= 1
     if output.divergence == "bernoulli":
-        seen = "sigmoid" if np.ptp(values) > 0 else None  # Zeros may be logits, too.
-        return seen if inside else "linear"
+        # Small logits may lie between 0 and 1, too, but not at both ends.
+        wide = values.min() < 0.05 and values.max() > 0.95
+        return ("sigmoid" if wide else None) if inside else "linear"
     adds_up = np.allclose(values.sum(axis=output.axis), 1, atol=1e-2)
     return "softmax" if inside and adds_up else "linear"

@@ -12,6 +12,7 @@ from keras_reinit.distillation.outputs import (
     for_each_output,
     read_outputs,
 )
+from keras_reinit.keras_internals import with_mask
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,25 +22,32 @@ class Term:
     Attributes:
         output: An `Output`.
         names: Tuple of the names of all outputs.
+        place: Integer, which of them it is.
         loss: A `DistillationLoss`; `None` for an output without a loss.
-        weight: Float, by which its value is multiplied.
+        weight: Float, its distillation weight, on top of the weight of the output.
     """
 
     output: Output
     names: tuple
+    place: int
     loss: DistillationLoss | None
     weight: float
+
+    @property
+    def counts(self):
+        """Whether there is anything to compare."""
+        return self.loss is not None and bool(self.weight)
 
     def __call__(self, teacher, student, y, sample_weight):
         """The term of a batch; labels and weights are those of all outputs."""
         weight = self._own("sample_weight", sample_weight)
         if self.output.ignore_class is not None:
-            weight = _without_ignored(self._own("y", y), self.output, weight)
-        return self.weight * self.loss(teacher, student, sample_weight=weight)
+            student = _without_ignored(student, self._own("y", y), self.output)
+        term = self.loss(teacher, student, sample_weight=weight)
+        return self.weight * self.output.weight * term
 
     def _own(self, argument, value):
-        entries = for_each_output(argument, value, list(self.names))
-        return entries[self.names.index(self.output.name)]
+        return for_each_output(argument, value, list(self.names))[self.place]
 
 
 def read_terms(model, names, values):
@@ -59,7 +67,10 @@ def read_terms(model, names, values):
     """
     weights = for_each_output("distillation_weight", model.distillation_weight, names)
     if not any(weights) and model.knowledge != "confidence":
-        return [Term(Output(name, None), tuple(names), None, 0.0) for name in names]
+        return [
+            Term(Output(name, None), tuple(names), place, None, 0.0)
+            for place, name in enumerate(names)
+        ]
     outputs = read_outputs(
         names,
         model.loss,
@@ -68,26 +79,32 @@ def read_terms(model, names, values):
         model.from_logits,
         [value.shape[-1] for value in values],
     )
+    if all(output.divergence is None for output in outputs):
+        raise ValueError(
+            "`divergence` must say how outputs are compared, since the model is "
+            "compiled without a loss (or pass `distillation_weight=0`). "
+            "Received: divergence=None, loss=None"
+        )
     _check_knowledge(model.knowledge, outputs)
     known = all(isinstance(value, np.ndarray) for value in values)
     check_outputs(model.student, outputs, values if known else None)
+    rows = enumerate(zip(outputs, weights, strict=True))
     return [
-        Term(output, tuple(names), *_loss_and_weight(output, model.temperature, weight))
-        for output, weight in zip(outputs, weights, strict=True)
+        Term(output, tuple(names), place, _loss_of(output, model.temperature), weight)
+        for place, (output, weight) in rows
     ]
 
 
-def _loss_and_weight(output, temperature, weight):
+def _loss_of(output, temperature):
     if output.divergence is None:
-        return None, 0.0
-    loss = DistillationLoss(
+        return None
+    return DistillationLoss(
         temperature,
         output.from_logits,
         output.divergence,
         output.axis,
         output.reduction,
     )
-    return loss, weight * output.weight
 
 
 def _check_knowledge(knowledge, outputs):
@@ -101,15 +118,9 @@ def _check_knowledge(knowledge, outputs):
         )
 
 
-def _without_ignored(labels, output, sample_weight):
-    """Sample weights that are zero where the loss ignores the label."""
-    if len(labels.shape) > 1 and labels.shape[-1] == 1:
+def _without_ignored(student, labels, output):
+    """A student's output, masked where the loss ignores the label."""
+    labels = ops.convert_to_tensor(labels)
+    if len(labels.shape) == len(student.shape) and labels.shape[-1] == 1:
         labels = ops.squeeze(labels, axis=-1)
-    valid = ops.cast(ops.not_equal(labels, output.ignore_class), "float32")
-    if output.reduction in ("mean", "sum_over_batch_size"):
-        valid = ops.divide_no_nan(valid, ops.mean(valid))  # As Keras: over valid ones.
-    if sample_weight is None:
-        return valid
-    weight = ops.cast(ops.convert_to_tensor(sample_weight), "float32")
-    places = (1,) * (len(valid.shape) - len(weight.shape))
-    return valid * ops.reshape(weight, (*ops.shape(weight), *places))
+    return with_mask(student, ops.not_equal(labels, output.ignore_class))

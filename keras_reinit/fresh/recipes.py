@@ -142,10 +142,18 @@ def data_of(layer):
     """The ids of what layers inside of a layer or model learned from data.
 
     With `adapt`, as `keras.layers.Normalization` and layers of the user's own do: what
-    of their weights is not trained. It is not an initial value.
+    of their weights is not trained. It is not an initial value. Statistics that
+    training itself moves are none of it.
     """
     adapted = [part for part in all_layers(layer) if _adapts(part)]
-    return {id(v) for part in adapted for v in part.weights if not v.trainable}
+    moving = {
+        id(v)
+        for part in all_layers(layer)
+        if isinstance(part, keras.layers.BatchNormalization)
+        for v in part.weights
+    }
+    found = {id(v) for part in adapted for v in part.weights if not v.trainable}
+    return found - moving
 
 
 def _adapts(layer):

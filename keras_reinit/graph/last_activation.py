@@ -4,6 +4,7 @@ import keras
 
 from keras_reinit.graph.layer_graph import producers
 from keras_reinit.keras_internals import call_of
+from keras_reinit.network import CALLS, is_users, overridden
 
 # Layers and operations that change nothing but the shape or dtype of what they take.
 SHAPES = {
@@ -11,7 +12,8 @@ SHAPES = {
     "Squeeze", "Transpose", "UnitStatistics",
 }  # fmt: skip
 NAMES = {"Softmax": "softmax", "Sigmoid": "sigmoid"}
-LINEAR = {"Dense", "EinsumDense", *(f"Conv{n}D" for n in (1, 2, 3))}
+# Layers of Keras that end in their activation.
+ENDING = {"Activation", "Dense", "EinsumDense", *(f"Conv{n}D" for n in (1, 2, 3))}
 
 
 def last_activations(model):
@@ -24,6 +26,8 @@ def last_activations(model):
         List of `"softmax"`, `"sigmoid"`, `"linear"` (right after a kernel), or `None`
         where it is another one or unknown; empty for a model without a layer graph.
     """
+    if overridden(model, CALLS):
+        return []
     return [_of_tensor(tensor) for tensor in getattr(model, "outputs", None) or []]
 
 
@@ -31,17 +35,17 @@ def _of_tensor(tensor):
     node, position = call_of(tensor)
     layer = node.operation
     if getattr(layer, "outputs", None):  # A model in the model.
-        return _of_tensor(layer.outputs[position])
+        inner = not overridden(layer, CALLS)
+        return _of_tensor(layer.outputs[position]) if inner else None
+    if isinstance(layer, keras.layers.TimeDistributed):
+        layer = layer.layer
+    if is_users(type(layer)):
+        return None
     name = type(layer).__name__
-    layer = getattr(layer, "layer", layer)  # Inside of a `TimeDistributed`.
-    activation = getattr(layer, "activation", None)
-    if activation is keras.activations.softmax:
-        return "softmax"
-    if activation is keras.activations.sigmoid:
-        return "sigmoid"
-    linear = activation is None or activation is keras.activations.linear
-    if name in SHAPES or (name == "Activation" and linear):
+    activation = getattr(layer, "activation", None) if name in ENDING else None
+    if activation in (keras.activations.softmax, keras.activations.sigmoid):
+        return activation.__name__
+    is_linear = activation is keras.activations.linear
+    if name in SHAPES or (name == "Activation" and is_linear):
         return _of_tensor(node.input_tensors[0]) if producers(node) else None
-    if type(layer).__name__ in LINEAR and activation is keras.activations.linear:
-        return "linear"
-    return NAMES.get(name)
+    return "linear" if is_linear else NAMES.get(name)

@@ -6,12 +6,12 @@ import keras
 
 from keras_reinit.graph.layer_kinds import has_kernel
 from keras_reinit.keras_internals import call_of
-from keras_reinit.network import TRAINING, check_not_overridden, overridden
+from keras_reinit.network import CALLS, TRAINING, check_not_overridden, overridden
 
 
 def nodes_in_order(model):
     """The calls of layers that lead to the model's output, producers first."""
-    if not getattr(model, "outputs", None) or overridden(model, ("call",)):
+    if not getattr(model, "outputs", None) or overridden(model, CALLS):
         raise ValueError(
             "`model` must be a built Functional or Sequential model without a `call` "
             "of its own, so that its blocks can be read off its layer graph. "

@@ -98,7 +98,8 @@ def is_linear(operation):
     A user's own layer, and whatever is in no list, counts as nonlinear.
     """
     if getattr(operation, "outputs", None):  # A model in the model.
-        return all(map(is_linear, operation.operations))
+        inside = getattr(operation, "operations", None) or operation.layers
+        return all(map(is_linear, inside))
     name = kind(operation)
     if name in KERNELS or name in ("Activation", "EinsumDense"):
         return operation.activation is keras.activations.linear

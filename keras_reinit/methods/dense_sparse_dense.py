@@ -22,7 +22,8 @@ from keras_reinit.callback import Reinitialize
 from keras_reinit.graph.roles import kernels
 from keras_reinit.keras_internals import rate_of, set_rate_of
 from keras_reinit.methods.weight_forgetting import smallest
-from keras_reinit.neighbors import callbacks_of_the_same_fit
+from keras_reinit.neighbors import callbacks_of_the_same_fit, is_in_fit
+from keras_reinit.network import compile_step_anew
 from keras_reinit.optimizers.levels import optimizers_of, plain_levels, plain_rates
 
 
@@ -44,22 +45,22 @@ class _Step:
 
     Constraints and a lower rate hold inside of each call only, which is where steps are
     traced: whatever ends the training, variables and optimizer are as they were found.
-    A later `fit`, without the callback, gets the model's own step back.
+    A `fit` without the callback gets the model's own step.
     """
 
     def __init__(self, callback, model, masked, factor):
-        self.callback, self.model, self.factor = callback, model, factor
+        self.callback, self.factor = callback, factor
         self.slowed = plain_levels(optimizers_of(model)) if factor != 1 else []
+        model.make_train_function()  # A training that goes on has none yet.
         self.plain = model.train_function
         self.masks = [
             (v, _Masked(keras.ops.convert_to_numpy(v), v.constraint)) for v in masked
         ]
-        self.compiled = _compiled_anew(model)
+        self.compiled = compile_step_anew(model)
         model.train_function = self
 
     def __call__(self, *args):
-        if self.callback not in callbacks_of_the_same_fit():
-            self.model.train_function = self.plain
+        if not self.callback.trains_now():
             return self.plain(*args)
         with contextlib.ExitStack() as stack:
             for variable, mask in self.masks:
@@ -74,20 +75,6 @@ class _Step:
 
 def _times(rate, factor):
     return rate * factor
-
-
-def _compiled_anew(model):
-    step, is_own = model.train_step, "train_step" in vars(model)
-    # A function of its own: JAX would find the trace of the same method again.
-    object.__setattr__(model, "train_step", lambda *args: step(*args))
-    try:
-        model.make_train_function(force=True)
-    finally:
-        if is_own:
-            object.__setattr__(model, "train_step", step)
-        else:
-            object.__delattr__(model, "train_step")
-    return model.train_function
 
 
 @keras.saving.register_keras_serializable("keras_reinit")
@@ -132,6 +119,7 @@ class DenseSparseDense(Reinitialize):
         self.sparsity = sparsity
         self.final_rate = final_rate
         self._stage = 0  # Whose step the model has.
+        self._in_fit = self._in_loop = False
 
     def apply(self, model, stage):
         raise ValueError(
@@ -141,10 +129,10 @@ class DenseSparseDense(Reinitialize):
     def _check(self):
         super()._check()
         rates = plain_rates(optimizers_of(self.model))
-        if self.final_rate != 1 and not any(rates):
+        if self.final_rate != 1 and not rates:
             raise ValueError(
                 "`final_rate` must be 1 where a schedule sets the learning rate. "
-                f"Received: final_rate={self.final_rate}, rates={rates}"
+                f"Received: final_rate={self.final_rate}, {self.model.optimizer}"
             )
 
     def rule(self, stage, variable, fresh):
@@ -154,6 +142,12 @@ class DenseSparseDense(Reinitialize):
             return None
         weight = keras.ops.convert_to_numpy(variable)
         return np.ma.array(np.zeros_like(weight), mask=~smallest(weight, self.sparsity))
+
+    def trains_now(self):
+        """Whether the training that calls is the one with this callback."""
+        if self._in_fit:
+            return self in callbacks_of_the_same_fit()
+        return self._in_loop  # It has no `fit` that could be another one's.
 
     def _begin(self, at, previous):
         super()._begin(at, previous)
@@ -178,11 +172,19 @@ class DenseSparseDense(Reinitialize):
 
     def on_train_begin(self, logs=None):
         self._stage = 0
+        self._in_fit = is_in_fit()
+        self._in_loop = not self._in_fit
         self._release()  # Of a training that was interrupted.
         super().on_train_begin(logs)
 
+    def on_epoch_begin(self, epoch, logs=None):
+        super().on_epoch_begin(epoch, logs)
+        if self._stage > 0 and not isinstance(self.model.train_function, _Step):
+            self._take_step_of(self._stage)  # Somebody has had it compiled again.
+
     def on_train_end(self, logs=None):
         self._release()
+        self._in_fit = self._in_loop = False
         super().on_train_end(logs)
 
     def get_config(self):

@@ -16,6 +16,7 @@ the first epoch; here the fast network returns after epochs 10, 20, ...
 import keras
 
 from keras_reinit.callback import Reinitialize
+from keras_reinit.optimizers.levels import optimizers_of
 from keras_reinit.optimizers.reset import average_of, keeps_average
 
 
@@ -50,7 +51,7 @@ class HareTortoise(Reinitialize):
 
     def _check(self):
         super()._check()
-        if not keeps_average(self.model.optimizer):
+        if not any(map(keeps_average, optimizers_of(self.model))):
             raise ValueError(
                 "`optimizer` must keep a moving average of the weights: pass "
                 "`use_ema=True, ema_momentum=0.999`. "
@@ -59,4 +60,5 @@ class HareTortoise(Reinitialize):
 
     def rule(self, stage, variable, fresh):
         """The average, where there is one."""
-        return average_of(self.model.optimizer, variable)
+        averages = (average_of(one, variable) for one in optimizers_of(self.model))
+        return next((average for average in averages if average is not None), None)

@@ -16,10 +16,15 @@ down, that has a nonlinearity; of a network with one hidden layer it is all of i
 import keras
 
 from keras_reinit.arguments import check_model, checked_integer
-from keras_reinit.copying import check_copy, copy_model, example_inputs
+from keras_reinit.copying import (
+    check_copy,
+    copy_model,
+    example_inputs,
+    example_outputs,
+)
+from keras_reinit.distillation.outputs import PROBABILISTIC, Output, check_outputs
 from keras_reinit.fresh import fresh_weights
 from keras_reinit.graph import blocks
-from keras_reinit.graph.last_activation import last_activations
 from keras_reinit.graph.layer_graph import nodes_in_order
 from keras_reinit.graph.layer_kinds import is_linear
 from keras_reinit.network import TRAINING, check_not_overridden, inputs_of
@@ -30,7 +35,7 @@ def inject_plasticity(model, seed, encoder_end=None, event=0):
 
     Args:
         model: A built Functional or Sequential `keras.Model` with one output, which is
-            not a softmax: outputs of heads are added up.
+            no softmax or sigmoid: outputs of heads are added up.
         seed: Integer >= 0, of the new head's weights, see `keras_reinit.fresh_weights`.
         encoder_end: The name of the layer that ends the encoder, see
             `keras_reinit.blocks`; what follows is the head. `None` takes the last
@@ -106,12 +111,22 @@ def _check_model(model):
     check_not_overridden(
         model, TRAINING, "model", "with another head, it is a plain `keras.Model`"
     )
-    if len(model.outputs) > 1 or last_activations(model) == ["softmax"]:
+    if len(model.outputs) > 1 or _returns_probabilities(model):
         raise ValueError(
-            "`model` must have one output, and no softmax at its end. Received: "
-            f"{model.name!r} with {len(model.outputs)} outputs, which end in "
-            f"{last_activations(model)}"
+            "`model` must have one output, and no softmax or sigmoid at its end: heads "
+            f"are added up. Received: {model.name!r} with {len(model.outputs)} outputs"
         )
+
+
+def _returns_probabilities(model):
+    value = example_outputs(model)
+    logits = [Output("output", kind, from_logits=True) for kind in PROBABILISTIC]
+    try:
+        for one in logits if value is None or value.shape[-1] > 1 else logits[1:]:
+            check_outputs(model, [one], None if value is None else [value])
+    except ValueError:
+        return True
+    return False
 
 
 def _copy(head, name):

@@ -1,9 +1,11 @@
 """All optimizers of a model, and those that wrap others."""
 
+import collections
+
 import keras
 
-from keras_reinit.keras_internals import rate_of, steps_of
-from keras_reinit.network import all_layers
+from keras_reinit.keras_internals import TRACKING, rate_of, steps_of
+from keras_reinit.network import all_layers, is_users, overridden
 
 # Their own state is counts and scales; moments are those of the optimizers inside.
 WRAPPERS = (
@@ -15,16 +17,20 @@ WRAPPERS = (
 def optimizers_of(model):
     """Finds the optimizers of a model: what it is compiled with, and its attributes.
 
-    A model with a training step of its own, such as a GAN, may have several.
+    A model with a training step of its own, such as a GAN, may have several. What a
+    model inside of it was once compiled with counts only if the model has such a step.
 
     Args:
         model: A compiled `keras.Model`.
 
     Returns:
-        List of `keras.optimizers.Optimizer`, each once.
+        List of `keras.optimizers.Optimizer`, each once; first the compiled one.
     """
-    compiled = [model.optimizer] if getattr(model, "optimizer", None) else []
-    found = [*compiled, *(one for layer in all_layers(model) for one in _held(layer))]
+    found = [one for one in [getattr(model, "optimizer", None)] if one is not None]
+    own_step = bool(overridden(model, ("train_step",)))
+    for layer in all_layers(model):
+        inner = isinstance(layer, keras.Model) and layer is not model
+        found += _held(layer, () if own_step or not inner else ("optimizer",))
     found = {id(one): one for one in found}
     inside = {id(part) for one in found.values() for part in levels(one)[1:]}
     return [one for one in found.values() if id(one) not in inside]
@@ -54,53 +60,65 @@ def parts(optimizer, built=True):
 
 def plain_levels(optimizers):
     """Returns those of all levels of some optimizers whose rate is a plain number."""
-    return [level for level in _all_levels(optimizers) if _has_plain_rate(level)]
+    return [
+        level
+        for level in _all_levels(optimizers)
+        if isinstance(rate_of(level), keras.Variable)
+        and not isinstance(level, WRAPPERS)
+    ]
 
 
 def plain_rates(optimizers):
-    """Returns the rates, floats, of `plain_levels`."""
-    return [float(level.learning_rate) for level in plain_levels(optimizers)]
+    """Returns a dict of the rates of `plain_levels`, floats by the level's id."""
+    return {id(level): _number(rate_of(level)) for level in plain_levels(optimizers)}
 
 
 def set_plain_rates(optimizers, rates):
-    """Gives `plain_levels` the rates that `plain_rates` returned."""
-    known = plain_levels(optimizers)
-    if len(known) == len(rates):  # Else they are of another model.
-        for level, rate in zip(known, rates, strict=True):
-            level.learning_rate = rate
+    """Gives those of `plain_levels` that are in a dict of rates their rate."""
+    for level in plain_levels(optimizers):
+        if id(level) in rates:
+            rate_of(level).assign(rates[id(level)])
 
 
 def progress(optimizers):
     """Returns numbers of which at least one changes with each step of any optimizer."""
     known = _all_levels(optimizers)
-    counts = [int(steps_of(level)) for level in known]
+    counts = [_number(steps_of(level)) for level in known]
     scales = [
-        float(level.dynamic_scale)  # A step whose gradients overflow is left out.
+        _number(level.dynamic_scale)  # A step whose gradients overflow is left out.
         for level in known
         if isinstance(level, keras.optimizers.LossScaleOptimizer) and level.built
     ]
     return counts + scales
 
 
+def _number(variable):
+    # Through NumPy: of several replicas, it is the value of the first.
+    return float(keras.ops.convert_to_numpy(variable))
+
+
 def _all_levels(optimizers):
     return [level for one in optimizers for level in levels(one)]
 
 
-def _has_plain_rate(level):
-    wraps = isinstance(level, keras.optimizers.LossScaleOptimizer)
-    return isinstance(rate_of(level), keras.Variable) and not wraps
-
-
-def _held(holder):
-    """The optimizers among the attributes of an object, in lists and dicts, too."""
+def _held(holder, without=()):
+    """The optimizers among the attributes of an object, in containers, too."""
     # Keras' and TensorFlow's tracking may hold what is an attribute no more.
-    tracking = ("_tracker", "_self_")
-    values = [v for k, v in vars(holder).items() if not k.startswith(tracking)]
-    leaves = [leaf for value in values for leaf in _leaves(value)]
-    return [one for one in leaves if isinstance(one, keras.optimizers.Optimizer)]
+    names = [name for name in vars(holder) if not name.startswith(TRACKING)]
+    values = [vars(holder)[name] for name in names if name not in without]
+    return list(_optimizers_in(values, depth=2))
 
 
-def _leaves(value):
-    if isinstance(value, dict):
-        value = list(value.values())
-    return value if isinstance(value, (list, tuple)) else [value]
+def _optimizers_in(value, depth):
+    """Yields optimizers in containers, and in plain objects down to a depth."""
+    if isinstance(value, keras.optimizers.Optimizer):
+        yield value
+    elif isinstance(value, dict):
+        yield from _optimizers_in(list(value.values()), depth)
+    elif isinstance(value, (list, tuple, set, frozenset, collections.deque)):
+        for one in value:
+            yield from _optimizers_in(one, depth)
+    elif depth and hasattr(value, "__dict__") and is_users(type(value)):
+        plain = not (isinstance(value, (type, keras.Layer)) or callable(value))
+        if plain:
+            yield from _optimizers_in(list(vars(value).values()), depth - 1)

@@ -98,15 +98,15 @@ def restart_averages(optimizer, variables, masks=None):
 
 def keeps_average(optimizer):
     """Whether an optimizer keeps a moving average of the weights (`use_ema`)."""
-    return all(part.use_ema for part in parts(optimizer, built=False))
+    return any(part.use_ema for part in parts(optimizer, built=False))
 
 
 def average_of(optimizer, variable):
     """A variable's moving average, an array; None for one that is not trained."""
     for part in parts(optimizer):
         for i in _indices(part, [variable]):
-            average = averages_of(part)[0][i]
-            return keras.ops.convert_to_numpy(average)
+            if part.use_ema:
+                return keras.ops.convert_to_numpy(averages_of(part)[0][i])
     return None
 
 

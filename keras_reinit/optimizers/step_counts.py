@@ -4,7 +4,13 @@ import functools
 
 import keras
 
-from keras_reinit.keras_internals import BOOKKEEPING, rate_of, set_rate_of
+from keras_reinit.keras_internals import (
+    BOOKKEEPING,
+    rate_of,
+    set_rate_of,
+    updates_all_at_once,
+)
+from keras_reinit.optimizers.levels import levels
 
 # Their update is made entry by entry, but for a norm.
 ENTRYWISE = (
@@ -115,15 +121,17 @@ def new_of_its_kind(optimizer, kind=None):
 
     In its place stands a number, so a user's own schedule need not be serializable.
     """
-    kind, rate = kind or type(optimizer), rate_of(optimizer)
-    if isinstance(rate, keras.Variable):
-        return kind.from_config(optimizer.get_config())
-    set_rate_of(optimizer, 1e-3)
+    kind, scheduled = kind or type(optimizer), []
+    for level in levels(optimizer):
+        if not isinstance(rate_of(level), keras.Variable):
+            scheduled.append((level, rate_of(level)))
+            set_rate_of(level, 1e-3)
     try:
         config = optimizer.get_config()
     finally:
-        set_rate_of(optimizer, rate)
-    return kind.from_config({**config, "learning_rate": 1e-3})
+        for level, rate in scheduled:
+            set_rate_of(level, rate)
+    return kind.from_config(config)
 
 
 class PerVariableSteps:
@@ -148,7 +156,7 @@ class PerVariableSteps:
         return steps if self._first_step is None else steps - self._first_step
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        if not hasattr(self, "_parallel_update_step"):
+        if not updates_all_at_once(self):
             return super()._backend_update_step(
                 grads, trainable_variables, learning_rate
             )

@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import math
 import time
+import warnings
 
 import keras
 import tensorflow as tf
@@ -190,15 +191,18 @@ def _train(config, splits, compiled, callbacks):
         patience=config.schedule.total,
         restore_best_weights=True,
     )
-    history = compiled.model.fit(
-        stream,
-        epochs=config.schedule.total,
-        steps_per_epoch=num_steps(config, splits),
-        shuffle=False,  # The stream shuffles.
-        callbacks=_method_callbacks(config, datasets["train"])
-        + [Finite(), Validation(evaluations), ends, norms, *callbacks, best],
-        verbose=0,
-    ).history
+    with warnings.catch_warnings():
+        # The best epoch of all stages is what is asked for.
+        warnings.filterwarnings("ignore", "`EarlyStopping` compares epochs")
+        history = compiled.model.fit(
+            stream,
+            epochs=config.schedule.total,
+            steps_per_epoch=num_steps(config, splits),
+            shuffle=False,  # The stream shuffles.
+            callbacks=_method_callbacks(config, datasets["train"])
+            + [Finite(), Validation(evaluations), ends, norms, *callbacks, best],
+            verbose=0,
+        ).history
     curves = {
         name: [round(float(value), 5) for value in history[key]]
         for name, key in (
