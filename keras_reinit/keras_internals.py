@@ -29,6 +29,18 @@ def initializer_of(variable):
     return variable._initializer
 
 
+def settings_of(initializer):
+    """Returns a dict of what an initializer is made of, but for its seeds."""
+    seeds = ("seed", "_init_seed")
+    return {k: v for k, v in vars(initializer).items() if k not in seeds}
+
+
+def attributes_of(layer):
+    """Returns a dict of a layer's attributes, on PyTorch of its modules as well."""
+    modules = dict(vars(layer).get("_modules", {}), _torch_params=None)
+    return {**vars(layer), **modules}
+
+
 def forget_value(variable):
     """Gives the memory of a variable back at once."""
     if keras.backend.backend() == "torch":  # A module knows its parameters, too.

@@ -19,33 +19,48 @@ INHERITED = {
 
 
 def private_names(path):
-    """Names with a leading underscore that a file takes from other objects."""
+    """What a file takes of other objects by a name with a leading underscore."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            names = [getattr(node, "module", None) or "", *(n.name for n in node.names)]
-            yield from (n for n in names if n.startswith("keras.src"))
-        elif isinstance(node, ast.Attribute) and node.attr.startswith("_"):
+            module = getattr(node, "module", None)
+            whole = [".".join(filter(None, (module, n.name))) for n in node.names]
+            yield from ("keras.src" for name in whole if name.startswith("keras.src"))
+        elif isinstance(node, ast.Attribute):
             owner = getattr(node.value, "id", None)
-            if not node.attr.startswith("__") and owner not in ("self", "cls"):
+            if node.attr == "src" and owner == "keras":
+                yield "keras.src"
+            if owner not in ("self", "cls"):
                 yield node.attr
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value  # As in `getattr(model, "_name")`.
 
 
 def keras_names():
-    """Private names that Keras' classes have."""
+    """Private names that Keras' classes and objects have."""
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.Nadam(use_ema=True), "mse")
     model.optimizer.build(model.trainable_variables)
     layer, tensor = model.layers[0], model.outputs[0]
-    objects = (model, layer, layer.kernel, tensor, model.optimizer, tensor.__class__)
-    return {name for one in objects for name in dir(one) if name.startswith("_")}
+    found = [
+        model,
+        layer,
+        layer.kernel,
+        tensor,
+        model.optimizer,
+        layer.bias_initializer,
+    ]
+    for module in (keras.layers, keras.optimizers, keras.callbacks, keras.initializers):
+        found += [value for value in vars(module).values() if isinstance(value, type)]
+    names = {name for one in found for name in (*dir(one), *vars(one))}
+    return {n for n in names if n.startswith("_") and not n.startswith("__")}
 
 
 def test_private_names_of_keras_are_in_one_module():
-    known, found = keras_names(), {}
+    known, found = keras_names() | {"keras.src"}, {}
     for path in PACKAGE.rglob("*.py"):
         name = str(path.relative_to(PACKAGE))
-        used = {n for n in private_names(path) if n in known or "keras.src" in n}
-        if used - INHERITED.get(name, set()):
+        used = known & set(private_names(path)) - INHERITED.get(name, set())
+        if used:
             found[name] = used
     assert list(found) == ["keras_internals.py"], found
 
@@ -80,6 +95,33 @@ def test_a_variable_without_a_value_knows_its_initializer():
         layer.build((None, 3))
         found = internals.initializer_of(layer.kernel)
     assert isinstance(found, keras.initializers.HeNormal), "fresh/ would rebuild layers"
+
+
+def test_initializers_are_compared_without_their_seeds():
+    one, two = (keras.initializers.RandomNormal(seed=seed) for seed in (1, 2))
+    assert internals.settings_of(one) == internals.settings_of(two)
+    other = internals.settings_of(keras.initializers.RandomNormal(stddev=2.0))
+    assert internals.settings_of(one) != other
+
+
+def test_functions_and_layers_among_the_attributes_are_found():
+    layer = keras.layers.TimeDistributed(keras.layers.Dense(2))
+    assert internals.attributes_of(layer)["layer"] is layer.layer
+
+
+def test_a_mask_counts_on_top_of_another():
+    values = keras.ops.convert_to_tensor(np.arange(4.0, dtype="float32")[:, None])
+    zeros = np.zeros((4, 1), "float32")
+    first = internals.with_mask(values, np.array([True, True, True, False]))
+    second = internals.with_mask(first, np.array([False, True, True, True]))
+    loss = keras.losses.MeanSquaredError()(zeros, second)
+    assert float(loss) == pytest.approx((1 + 4) / 2), "ignored labels would teach"
+
+
+def test_functions_of_this_process_are_rebuilt():
+    config = keras.layers.Lambda(lambda x: x).get_config()
+    with internals.trusted_functions():
+        keras.layers.Lambda.from_config(config)
 
 
 def test_the_memory_of_a_variable_is_given_back():

@@ -12,7 +12,13 @@ import numpy as np
 
 from keras_reinit.fresh.drawing import is_of_keras, like, with_new_seeds
 from keras_reinit.fresh.sandbox import bit_generator, sandbox
-from keras_reinit.keras_internals import flatten_layers, forget_value, initializer_of
+from keras_reinit.keras_internals import (
+    attributes_of,
+    flatten_layers,
+    forget_value,
+    initializer_of,
+    settings_of,
+)
 
 # A layer's arguments of these kinds are compared with those of its twin.
 PLAIN = (bool, int, float, str, np.ndarray, type(None))
@@ -114,10 +120,7 @@ def _of_the_layer(initializer, layer, twin):
 
 def _are_alike(one, other):
     """Whether two initializers are the same but for their seeds."""
-    first, second = (
-        {k: v for k, v in vars(x).items() if k not in ("seed", "_init_seed")}
-        for x in (one, other)
-    )
+    first, second = settings_of(one), settings_of(other)
     return (
         type(one) is type(other)
         and first.keys() == second.keys()
@@ -183,9 +186,7 @@ def objects_of(layer):
     """The layer's own initializers, activations and so on, registered or not."""
     found = {}
     for part in flatten_layers(layer):
-        # On PyTorch, modules among the attributes are kept apart.
-        modules = dict(vars(part).get("_modules", {}), _torch_params=None)
-        for name, value in {**vars(part), **modules}.items():
+        for name, value in attributes_of(part).items():
             one = value if inspect.isfunction(value) else type(value)
             is_method = hasattr(type(part), name)
             if callable(value) and not is_method and not is_of_keras(one):
