@@ -61,8 +61,8 @@ class Reinitialize(keras.callbacks.Callback):
         seed: Integer >= 0, or `None` for one from Python's generator, which
             `keras.utils.set_random_seed` governs.
         initializers: See `keras_reinit.fresh_weights`.
-        when: Function without arguments that is asked, at the begin of each stage but
-            the first, whether anything is to happen, such as
+        when: Function without arguments that is asked, at the beginning of each stage
+            but the first, whether anything is to happen, such as
             `Diagnostics(...).when(...)`; `None` is always. It is not part of a saved
             configuration; a training that is continued needs one that depends on
             nothing but the model's weights.
@@ -116,7 +116,7 @@ class Reinitialize(keras.callbacks.Callback):
         self._execution = 1
 
     def rule(self, stage, variable, fresh):
-        """The new value of one weight at the begin of `stage` (1, 2, ...).
+        """The new value of one weight at the beginning of `stage` (1, 2, ...).
 
         Args:
             stage: Integer, the stage that begins, counted from 0.

@@ -115,9 +115,10 @@ def sets_rates(callback, changed):
 
 
 def _begins_epochs(callback):
+    """Whether a callback of the user's own does something when an epoch begins."""
     hook = type(callback).on_epoch_begin
-    own = hook is not keras.callbacks.Callback.on_epoch_begin
-    return own or "on_epoch_begin" in vars(callback)
+    is_own = not hook.__module__.startswith(("keras.", "keras_reinit."))
+    return is_own or "on_epoch_begin" in vars(callback)  # As a `LambdaCallback` has it.
 
 
 def warn_of_memories(last_epoch, stage_steps, optimizer_state):
