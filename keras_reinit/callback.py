@@ -253,8 +253,8 @@ class Reinitialize(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None:
             logs["stage"] = self.schedule.stage(self._at)
-        if self.schedule.stages > 1:
-            self._last_rates = plain_rates(self._found_optimizers())
+        if self._optimizers is not None:
+            self._last_rates = plain_rates(self._optimizers)
 
     def on_train_end(self, logs=None):
         if self.schedule.stages > 1:

@@ -99,6 +99,8 @@ def main(kind, name, loss="object"):
         method, model, x = set_up(name, network(), x)
         if loss == "string":
             model = BornAgain(network("softmax"), from_logits=False)
+        if loss == "function":
+            model = BornAgain(network(), divergence="kl")
         model.compile(keras.optimizers.SGD(0.1, momentum=0.9), LOSSES[loss])
     replicas = Replicas(chosen)
     callbacks = [method(Stages(4, 2), seed=3), replicas]
