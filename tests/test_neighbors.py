@@ -558,6 +558,7 @@ def test_optimizers_of_every_kind_train_through_an_event(name):
     assert history["stage"] == [0, 0, 1, 1]
 
 
+@on_tensorflow
 def test_an_optimizer_that_is_compiled_later_is_the_one_that_starts_again():
     def again(epoch, logs=None):
         if epoch == 1:
