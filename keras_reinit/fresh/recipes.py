@@ -89,7 +89,8 @@ def find_recipes(model, initializers=None, needed=None):
         if new:
             found.append(Recipe(layer, new))
         missing = _own(layer, _parts(layer)) if reason else []
-        missing = [v for v in missing if id(v) not in data_of(layer)]
+        data = data_of(layer) if missing else ()
+        missing = [v for v in missing if id(v) not in data]
         unknown.append((layer, {**{id(v): reason for v in missing}, **wrong}))
     for layer, reasons in unknown:
         _check_known(layer, reasons, known, needed)
@@ -117,7 +118,8 @@ def _units(layer, chosen):
     its parts are what a newly built one would consist of.
     """
     weights = layer.weights
-    if all(id(v) in data_of(layer) for v in weights):
+    data = data_of(layer)
+    if all(id(v) in data for v in weights):
         return
     if all(id(v) in chosen for v in weights):
         yield layer, [(v, chosen[id(v)]) for v in weights], None
@@ -125,7 +127,7 @@ def _units(layer, chosen):
     reason = "is a model, whose own weights are in none of its layers"
     if not isinstance(layer, keras.Model):
         try:
-            found, data = initializers_of(layer), data_of(layer)
+            found = initializers_of(layer)
             hows = [(v, chosen.get(id(v), h)) for v, h in found if id(v) not in data]
             yield layer, hows, None
             return
