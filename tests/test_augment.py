@@ -287,6 +287,28 @@ def test_numbers_of_any_kind_will_do(one, same):
     np.testing.assert_array_equal(one(images, draws), same(images, draws))
 
 
+@pytest.mark.parametrize("count", [1, 20])
+@pytest.mark.parametrize("shape", [(1, 8), (8, 1), (1, 1), (2, 2)])
+@pytest.mark.parametrize("name", ALL)
+def test_images_of_any_size_and_batches_of_one(name, shape, count):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (count, *shape, 3), dtype="uint8")
+    got, labels = call(ALL[name], images, draws_for(ALL[name], count))
+    assert got.shape == images.shape and np.isfinite(labels).all()
+    if name in ("mixup", "cutmix") and count == 1:  # With itself.
+        np.testing.assert_array_equal(got, images)
+
+
+@pytest.mark.parametrize("shape", [(1, 8), (8, 1), (1, 1), (2, 5), (3, 3)])
+@pytest.mark.parametrize("name", ["sharpness", "equalize", "autocontrast", "contrast"])
+def test_colors_of_small_images_are_those_of_pillow(name, shape):
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype="uint8")
+    expected = np.asarray(of_pillow(name, image, 1.0, 0.5)).astype(int)
+    pixels = tf.constant(image[None], tf.float32)
+    got = rand_augment.OPERATIONS[name](pixels, tf.constant([1.0]), 0.5).numpy()[0]
+    assert np.abs(got - expected).max() <= 1.5
+
+
 # --- bad input -------------------------------------------------------------------
 
 
@@ -313,3 +335,64 @@ def test_numbers_of_any_kind_will_do(one, same):
 def test_bad_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: data.Cutout("8"), "size"),
+        (lambda: data.Cutout(True), "size"),
+        (lambda: data.Cutout(2.5), "size"),
+        (lambda: data.Cutout(4, fill="0.5"), "fill"),
+        (lambda: data.Cutout(4, fill=True), "fill"),
+        (lambda: data.Cutout(4, fill=float("nan")), "fill"),
+        (lambda: data.PadCropFlip("4"), "pad"),
+        (lambda: data.PadCropFlip(True), "pad"),
+        (lambda: data.PadCropFlip(4, flip="no"), "flip"),
+        (lambda: data.PadCropFlip(4, flip=2), "flip"),
+        (lambda: data.RandomErasing(chance="1"), "chance"),
+        (lambda: data.RandomErasing(chance=True), "chance"),
+        (lambda: data.RandomErasing(area=(False, True)), "area"),
+        (lambda: data.RandomErasing(area=(float("nan"), 1)), "area"),
+        (lambda: data.RandomErasing(area=[[1], [1, 2]]), "area"),
+        (lambda: data.RandomErasing(area=None), "area"),
+        (lambda: data.RandomErasing(aspect=True), "aspect"),
+        (lambda: data.RandomErasing(aspect=float("nan")), "aspect"),
+        (lambda: data.MixUp(True), "alpha"),
+        (lambda: data.MixUp(float("nan")), "alpha"),
+        (lambda: data.CutMix(float("inf")), "alpha"),
+        (lambda: data.CutMix(None), "alpha"),
+        (lambda: data.RandAugment("2"), "num_ops"),
+        (lambda: data.RandAugment(True), "num_ops"),
+        (lambda: data.RandAugment(2, "9"), "magnitude"),
+        (lambda: data.RandAugment(2, 9.5), "magnitude"),
+        (lambda: data.RandAugment(2, -1), "magnitude"),
+    ],
+)
+def test_what_is_no_number_is_said(make, name):
+    with pytest.raises(ValueError, match=f"`{name}` must be .*Received: {name}="):
+        make()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_batches_that_do_not_fit(name):
+    augment = ALL[name]
+    draws = draws_for(augment)
+    labels = [ONE_HOT] if augment.mixes_labels else []
+    for images in (IMAGES[0], IMAGES.astype("int32")):
+        with pytest.raises(ValueError, match="`images` must have shape .*Received: "):
+            augment(images, *labels, draws)
+    for wrong in (draws[:, :-1], draws[:3], draws[0], 0.5, None):
+        with pytest.raises(ValueError, match="`draws` must be .*Received: "):
+            augment(IMAGES, *labels, wrong)
+    if labels:
+        with pytest.raises(ValueError, match="`labels` must be vectors"):
+            augment(IMAGES, np.arange(20), draws)
+
+
+def test_draws_of_a_batch_that_do_not_fit():
+    for draws in (np.zeros((20, 4)), np.zeros((20, 6)), None):
+        with pytest.raises(ValueError, match="`draws` must be"):
+            data.augment_batch(
+                [data.PadCropFlip(1), data.Cutout(2)], IMAGES, None, draws
+            )

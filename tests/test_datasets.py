@@ -1,13 +1,16 @@
 import contextlib
+import dataclasses
 import gzip
 import pathlib
 import struct
 import tempfile
+import types
 import zipfile
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
@@ -139,6 +142,142 @@ def test_other_data_sets_of_tfds_on_fake_data(tmp_path):
             data.load("oxford_iiit_pet", folder=str(tmp_path))
     assert len(svhn.validation[1]) == 40 and not svhn.flip
     assert any_other.train[0].shape == (350, 96, 96, 3)
+
+
+class Fake:
+    """A builder of tensorflow-datasets with splits and labels of its own."""
+
+    def __init__(self, labels, num_classes=4):
+        features = tfds.features.FeaturesDict(
+            {
+                "image": tfds.features.Image(shape=(4, 4, 3)),
+                "label": tfds.features.ClassLabel(num_classes=num_classes),
+            }
+        )
+        self.labels = labels
+        self.info = types.SimpleNamespace(
+            splits=dict.fromkeys(labels), features=features, supervised_keys=None
+        )
+
+    def download_and_prepare(self):
+        pass
+
+    def as_dataset(self, split):
+        labels = np.array(self.labels[split], "int64")
+        # The split can be told from the first channel, the example from the second.
+        images = np.zeros((len(labels), 4, 4, 3), "uint8")
+        images[..., 0] = sorted(self.labels).index(split)
+        images[..., 1] = np.arange(len(labels))[:, None, None]
+        rows = {"image": images, "label": labels}
+        return tf.data.Dataset.from_tensor_slices(rows)
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """Puts a fake in the place of any data set; returns the names asked for."""
+    asked = []
+
+    def install(**labels):
+        def builder(name, data_dir=None):
+            asked.append(name)
+            return Fake(labels)
+
+        monkeypatch.setattr(tfds, "builder", builder)
+        return asked
+
+    return install
+
+
+EIGHT = [0, 1, 2, 3] * 8
+
+
+def test_official_validation_sets_are_used(fake):
+    fake(train=EIGHT, validation=EIGHT[:12], test=EIGHT[:16])
+    splits = data.load("imagenette/320px", seed=3)
+    names = ("test", "train", "validation")  # By the first channel.
+    for i, name in enumerate(names):
+        assert (getattr(splits, name)[0][..., 0] == i).all()
+    assert len(splits.train[1]) == 32 and len(splits.validation[1]) == 12
+    assert splits.validation_index.tolist() == list(range(32, 44))
+    assert splits.train_index.tolist() == list(range(32))
+    with pytest.raises(ValueError, match="`validation_size` must be None where"):
+        data.load("imagenette", validation_size=8)
+
+
+def test_a_validation_set_without_a_test_set_is_for_testing(fake):
+    fake(train=EIGHT, validation=EIGHT[:12])
+    splits = data.load("imagenette", validation_size=8)
+    assert (splits.test[0][..., 0] == 1).all() and len(splits.test[1]) == 12
+    assert (splits.validation[0][..., 0] == 0).all()
+    fake(train=EIGHT * 2, extra=EIGHT[:12])
+    assert len(data.load("other", validation_size=8).test[1]) == 12  # A fifth.
+
+
+def test_known_data_sets_have_the_splits_that_they_always_had(fake):
+    fake(train=EIGHT, validation=EIGHT[:12], test=EIGHT[:16])
+    splits = data.load("cifar10", validation_size=8)
+    assert (splits.validation[0][..., 0] == 1).all() and len(splits.test[1]) == 16
+    tiny = data.load("tiny_imagenet", validation_size=8)
+    assert (tiny.test[0][..., 0] == 2).all() and len(tiny.test[1]) == 12
+
+
+def test_classes_without_training_examples_are_left_out(fake):
+    fake(train=[1, 3] * 8, test=[3, 1, 1, 3])
+    splits = data.load("emnist/letters", validation_size=4)
+    assert splits.class_names == ("1", "3")
+    assert splits.test[1].tolist() == [1, 0, 0, 1]
+    for images, labels in (splits.train, splits.validation):
+        np.testing.assert_array_equal(images[:, 0, 0, 1] % 2, labels)
+    fake(train=[1, 3] * 8, test=[3, 2])
+    with pytest.raises(ValueError, match="`name` must be .*none of '2'.* test set"):
+        data.load("emnist/letters")
+    fake(train=[1] * 8, test=[1])
+    with pytest.raises(ValueError, match="`name` must be .*two or more classes"):
+        data.load("emnist/letters")
+    fake(train=EIGHT, test=[-1, -1])
+    with pytest.raises(ValueError, match="`name` must be .*labels from -1 to -1"):
+        data.load("hidden")
+
+
+def test_names_and_paths_are_told_apart(fake, tmp_path, monkeypatch):
+    asked = fake(train=EIGHT, test=EIGHT)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    names = ["emnist/letters", "emnist/letters:3.*.*", "cmaterdb", "no/such"]
+    for name in names:
+        data.load(name, validation_size=8)
+    assert asked == names
+    for part in ("train", "test"):
+        for name in ("cat", "dog"):
+            (tmp_path / "my" / "images" / part / name).mkdir(parents=True)
+            for i in range(8):
+                path = tmp_path / "my" / "images" / part / name / f"{i}.png"
+                Image.new("RGB", (4, 4), (i, 0, 0)).save(path)
+    paths = ["my/images", "./my/images", "~/my/images", str(tmp_path / "my/images")]
+    for path in paths:
+        splits = data.load(path, validation_size=4)
+        assert splits.class_names == ("cat", "dog") and splits.name == path
+    assert asked == names
+    for path in ("./none", "../none", "~/none", "/none/there", "~"):
+        with pytest.raises(ValueError, match="`name` must be .*"):
+            data.load(path)
+    with pytest.raises(ValueError, match="a folder that does not exist"):
+        data.load("./none")
+
+
+def test_a_name_with_a_slash_that_is_neither_says_both():
+    with pytest.raises(ValueError, match="`name` must be .*and there is no such fold"):
+        data.load("no_such/thing")
+
+
+def test_bad_names(tmp_path):
+    for name in (None, 3, tmp_path, ["digits"], ""):
+        with pytest.raises(ValueError, match="`name` must be a string"):
+            data.load(name)
+        with pytest.raises(ValueError, match="`name` must be a string"):
+            data.Facts.of(name)
+    with pytest.raises(ValueError, match="`folder` must be a path"):
+        data.load("cifar10", folder=3)
 
 
 # --- Tiny ImageNet ----------------------------------------------------------------
@@ -338,3 +477,194 @@ def test_folders_that_do_not_fit(folder_of_images, tmp_path):
     (folder_of_images / "test" / "eel").mkdir()
     with pytest.raises(ValueError, match="an image .* of each class.*eel"):
         data.load(str(folder_of_images))
+
+
+# --- what does not fit ------------------------------------------------------------
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (60, 4, 4, 3), dtype="uint8")
+LABELS = np.arange(60) % 3
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "name"),
+    [
+        ({"train_size": "64"}, "train_size"),
+        ({"train_size": 64.0}, "train_size"),
+        ({"train_size": True}, "train_size"),
+        ({"validation_size": "64"}, "validation_size"),
+        ({"validation_size": -1}, "validation_size"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 1.5}, "seed"),
+        ({"seed": "0"}, "seed"),
+        ({"seed": None}, "seed"),
+        ({"seed": 2**32}, "seed"),
+    ],
+)
+def test_bad_numbers(kwargs, name):
+    for make in (
+        lambda: data.load("digits", **kwargs),
+        lambda: data.from_arrays((IMAGES, LABELS), **kwargs),
+    ):
+        with pytest.raises(ValueError, match=f"`{name}` must be .*Received: {name}="):
+            make()
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "kwargs", "message"),
+    [
+        ((IMAGES, LABELS + 1), None, {}, "`train` must .* none of class 0"),
+        ((IMAGES, LABELS * 2), None, {}, "`train` must .* none of class 1"),
+        ((IMAGES, LABELS * 0), None, {}, "`train` must have labels of two or more"),
+        ((IMAGES, LABELS * 0), None, {"num_classes": 3}, "`train` must have labels of"),
+        ((IMAGES, LABELS - 1), None, {}, "`labels` must be integers >= 0"),
+        ((IMAGES, LABELS), (IMAGES, LABELS + 1), {}, "`labels` must be in"),
+        ((IMAGES, LABELS), (IMAGES[:, :2], LABELS), {}, "`test` must have images of"),
+        ((IMAGES, LABELS), (IMAGES[..., :1], LABELS), {}, "`test` must have images of"),
+        ((IMAGES, LABELS), (IMAGES, LABELS[:5]), {}, "`labels` must be integers"),
+        ((IMAGES, [[1], [2, 3]]), None, {}, "`labels` must be integers"),
+        (([[1], [2, 3]], LABELS), None, {}, "`images` must have shape"),
+        ((IMAGES, LABELS), None, {"num_classes": "3"}, "`num_classes` must be an int"),
+        ((IMAGES, LABELS), None, {"num_classes": 3.0}, "`num_classes` must be an int"),
+        ((IMAGES, LABELS), None, {"flip": "no"}, "`flip` must be of type bool"),
+    ],
+)
+def test_examples_that_do_not_fit(train, test, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        data.from_arrays(train, test, **kwargs)
+
+
+def test_a_class_without_examples_can_be_asked_for():
+    splits = data.from_arrays((IMAGES, LABELS + 1), num_classes=4)
+    assert splits.num_classes == 4 and set(splits.train[1]) == {1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("test", (IMAGES[:, :3], LABELS), "`test` must have images of the"),
+        ("validation", (IMAGES[..., :1], LABELS), "`validation` must have images of"),
+        ("train", (IMAGES[0], LABELS), "`train` must have images of shape"),
+        ("test", (IMAGES, LABELS[:3]), "`test` must have 60 integer labels"),
+        ("test", (IMAGES, LABELS + 1), "`test` must have 60 integer labels in"),
+        ("test", (IMAGES, LABELS - 1), "`test` must have 60 integer labels in"),
+        ("test", (IMAGES, LABELS / 1), "`test` must have 60 integer labels in"),
+        ("test", IMAGES, "`test` must be a pair"),
+        ("train_index", np.arange(3), "`train_index` must be"),
+        ("validation_index", np.zeros(6), "`validation_index` must be"),
+        ("clean_labels", np.arange(3), "`clean_labels` must be"),
+        ("class_names", ("a",), "`class_names` must be"),
+        ("class_names", "abc", "`class_names` must be"),
+        ("name", 3, "`name` must be a string"),
+        ("flip", "no", "`flip` must be of type bool"),
+    ],
+)
+def test_splits_that_do_not_fit(name, value, message):
+    splits = data.from_arrays((IMAGES, LABELS))
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(splits, **{name: value})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda labels: labels + 5,
+        lambda labels: labels - 1,
+        lambda labels: labels / 1,
+        lambda labels: labels[:3],
+        lambda labels: labels[:, None],
+        lambda labels: np.ones(len(labels), bool),
+        lambda labels: None,
+        lambda labels: "labels",
+    ],
+)
+def test_what_a_noise_of_ones_own_returns_is_checked(make):
+    splits = data.from_arrays((IMAGES, LABELS))
+
+    def noise(labels, *args, **kwargs):
+        return make(labels)
+
+    with pytest.raises(ValueError, match="`noise` must return .*Received: noise="):
+        splits.with_noise(noise, seed=0, validation=False)
+
+
+def test_a_noise_that_changes_its_argument_leaves_the_clean_labels():
+    splits = data.from_arrays((IMAGES, LABELS))
+
+    def noise(labels, num_classes, seed, images, index):
+        labels[:] = 0
+        index[:] = 0
+        return labels.tolist()
+
+    noisy = splits.with_noise(noise, seed=0, validation=True)
+    assert not noisy.train[1].any() and noisy.train[1].dtype == splits.train[1].dtype
+    np.testing.assert_array_equal(noisy.clean_labels, splits.train[1])
+    np.testing.assert_array_equal(noisy.train_index, splits.train_index)
+    assert splits.train[1].any() and splits.train_index.any()
+
+
+def test_bad_arguments_of_noise():
+    splits = data.from_arrays((IMAGES, LABELS))
+    noise = data.SymmetricNoise(0.4)
+    for kwargs, name in (
+        ({"noise": 0.4}, "noise"),
+        ({"seed": -1}, "seed"),
+        ({"seed": "0"}, "seed"),
+        ({"validation": "no"}, "validation"),
+    ):
+        given = {"noise": noise, "seed": 0, "validation": True, **kwargs}
+        with pytest.raises(ValueError, match=f"`{name}` must be"):
+            splits.with_noise(given.pop("noise"), **given)
+
+
+# --- fingerprints and stand-ins ---------------------------------------------------
+
+
+def test_a_fingerprint_is_of_the_whole_data_set_whatever_its_splits():
+    known = data.fingerprint("digits")
+    assert data.load("digits", train_size=50, seed=9).fingerprint == known
+    assert len(known) == 32 and int(known, 16)
+    noisy = data.load("digits").with_noise(
+        data.SymmetricNoise(0.4), seed=0, validation=True
+    )
+    assert noisy.fingerprint == known
+    mine = data.from_arrays((IMAGES, LABELS))
+    for other in (
+        data.from_arrays((IMAGES, LABELS), seed=3, train_size=20, flip=False),
+        data.from_arrays((IMAGES, LABELS.astype("uint8"))),
+        data.from_arrays((np.asfortranarray(IMAGES), LABELS)),
+        dataclasses.replace(mine, name="other"),
+    ):
+        assert other.fingerprint == mine.fingerprint
+
+
+def test_whatever_is_changed_changes_the_fingerprint():
+    changed_image, changed_label = IMAGES.copy(), LABELS.copy()
+    changed_image[-1, -1, -1, -1] ^= 1
+    changed_label[-1] = 0
+    sets = [
+        data.from_arrays((IMAGES, LABELS)),
+        data.from_arrays((changed_image, LABELS)),
+        data.from_arrays((IMAGES, changed_label)),
+        data.from_arrays((IMAGES, LABELS), num_classes=4),
+        data.from_arrays((IMAGES[:-3], LABELS[:-3])),
+        data.from_arrays((IMAGES.reshape(60, 2, 8, 3), LABELS)),
+        data.from_arrays(((IMAGES / 255).astype("float32"), LABELS)),
+        data.from_arrays((IMAGES, LABELS), (IMAGES, LABELS)),
+        data.from_arrays((IMAGES, LABELS), (changed_image, LABELS)),
+    ]
+    assert len({one.fingerprint for one in sets}) == len(sets)
+
+
+def test_bad_facts():
+    facts = data.Facts("mine", (4, 4, 3), 3, 60, 6, 12)
+    for value in (0, 61, "10", 1.5):
+        with pytest.raises(ValueError, match="`train` must be an integer in"):
+            facts.stand_in(value)
+    with pytest.raises(ValueError, match="`seed` must be"):
+        facts.stand_in(10, seed="0")
+    with pytest.raises(ValueError, match="`train_size` must be"):
+        data.Facts.of("cifar10", train_size="64")
+    with pytest.raises(ValueError, match="`shape` must be three integers"):
+        dataclasses.replace(facts, shape="4x4")
+    standing = facts.stand_in(10)
+    assert not set(standing.train_index) & set(standing.validation_index)

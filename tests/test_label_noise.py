@@ -1,11 +1,14 @@
 """Every noise against its stated matrix, and against references written apart."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import scipy.stats
 
 from keras_reinit import data
 from keras_reinit.data.class_maps import CIFAR10_LOOKALIKES, CIFAR100_SUPERCLASSES
+from keras_reinit.data.label_noise import LabelNoise, numbers_of
 
 MATRIX = ((0.7, 0.2, 0.1), (0.0, 1.0, 0.0), (0.25, 0.25, 0.5))
 NOISES = {
@@ -202,11 +205,42 @@ def test_human_noise_is_read_in_the_order_of_the_data_set(tmp_path):
         data.HumanNoise.load("mnist")
 
 
+# --- numbers of examples ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize(
+    "index",
+    [
+        np.arange(10_000), np.arange(10_000)[::-1], np.array([4095, 4096, 0, 8191]),
+        np.array([7, 7, 30_000, 7]), np.array([], int), np.arange(5, dtype="uint8"),
+    ],
+    ids=["all", "backwards", "edges", "twice", "none", "bytes"],
+)  # fmt: skip
+def test_numbers_are_those_of_one_long_table(index, count):
+    key, places = (3, 0x1ABE1), index.astype("int64")
+    rows = int(places.max(initial=-1)) + 1
+    expected = np.random.default_rng(key).random((rows, count))[places]
+    np.testing.assert_array_equal(numbers_of(index, count, key), expected)
+
+
+def test_memory_does_not_grow_with_the_index():
+    labels, index = np.array([0, 1]), np.array([0, 2**50])
+    tracemalloc.start()
+    noisy = data.SymmetricNoise(0.5)(labels, 2, 0, index=index)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert noisy.shape == (2,) and peak < 2**22
+    far = numbers_of(np.array([2**50]), 2, (0, 1))[0]
+    generator = np.random.Generator(np.random.PCG64((0, 1)).advance(2**51))
+    np.testing.assert_array_equal(far, generator.random(2))
+
+
 # --- bad input -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", sorted(NOISES.keys() - {"matrix"}))
-@pytest.mark.parametrize("rate", [-0.1, 1.5])
+@pytest.mark.parametrize("rate", [-0.1, 1.5, "0.4", True, None, float("nan"), [0.1]])
 def test_a_rate_is_a_share(name, rate):
     with pytest.raises(ValueError, match=r"`noise_rate` must be in \[0, 1\]"):
         NOISES[name](rate)
@@ -243,4 +277,56 @@ def test_a_rate_is_a_share(name, rate):
 )
 def test_bad_input(make, message):
     with pytest.raises(ValueError, match=message):
+        make()
+
+
+class Own(LabelNoise):
+    def __init__(self, matrix):
+        self.matrix = matrix
+
+    def transition_matrix(self, num_classes):
+        return np.array(self.matrix)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: data.TransitionNoise([["a"]]), "matrix"),
+        (lambda: data.TransitionNoise([["1"]]), "matrix"),
+        (lambda: data.TransitionNoise([[1, 0], [1]]), "matrix"),
+        (lambda: data.TransitionNoise([[np.nan, 1], [0, 1]]), "matrix"),
+        (lambda: data.TransitionNoise([[True]]), "matrix"),
+        (lambda: data.TransitionNoise(3), "matrix"),
+        (lambda: data.TransitionNoise(None), "matrix"),
+        (lambda: data.TransitionNoise([]), "matrix"),
+        (lambda: data.AsymmetricNoise(0.1, targets=3), "targets"),
+        (lambda: data.AsymmetricNoise(0.1, targets=("1", "0")), "targets"),
+        (lambda: data.AsymmetricNoise(0.1, targets=(1.7, 0)), "targets"),
+        (lambda: data.AsymmetricNoise(0.1, targets=(True, False)), "targets"),
+        (lambda: data.AsymmetricNoise(0.1, targets=None), "targets"),
+        (lambda: data.AsymmetricNoise(0.1, targets=(-1, 0)), "targets"),
+        (lambda: data.SymmetricNoise(0.1)(["0"], 4, 0), "labels"),
+        (lambda: data.SymmetricNoise(0.1)(3, 4, 0), "labels"),
+        (lambda: data.SymmetricNoise(0.1)([0], "4", 0), "num_classes"),
+        (lambda: data.SymmetricNoise(0.1)([0], 4.0, 0), "num_classes"),
+        (lambda: data.SymmetricNoise(0.1)([0], 4, -1), "seed"),
+        (lambda: data.SymmetricNoise(0.1)([0], 4, "0"), "seed"),
+        (lambda: data.SymmetricNoise(0.1)([0], 4, 1.5), "seed"),
+        (lambda: data.SymmetricNoise(0.1)([0], 4, 0, index=[-1]), "index"),
+        (lambda: data.SymmetricNoise(0.1)([0], 4, 0, index=[0.5]), "index"),
+        (lambda: data.SymmetricNoise(0.1)([0], 4, 0, index=[0, 1]), "index"),
+        (lambda: data.SymmetricNoise(0.1).transition_matrix("3"), "num_classes"),
+        (lambda: data.PairFlipNoise(0.1).transition_matrix("3"), "num_classes"),
+        (lambda: Own([[0.5, 0.6], [0, 1]])([0], 2, 0), "transition_rows"),
+        (lambda: Own([[np.nan, 1], [0, 1]])([0], 2, 0), "transition_rows"),
+        (lambda: Own([[1, 0, 0], [0, 1, 0]])([0], 2, 0), "transition_rows"),
+        (lambda: data.HumanNoise(["a"], ["b"]), "clean"),
+        (lambda: data.HumanNoise([0], [-1]), "given"),
+        (lambda: data.HumanNoise([0, 1], [0.0, 1.0]), "given"),
+        (lambda: data.HumanNoise([0, 1], [1, 0])([1], 2, index=[-1]), "index"),
+        (lambda: data.HumanNoise.load(["cifar10"]), "dataset"),
+    ],
+)
+def test_what_is_no_number_is_said(make, name):
+    with pytest.raises(ValueError, match=f"`{name}` must .*Received: "):
         make()

@@ -348,3 +348,98 @@ def test_only_augmentations_that_can_come_again_have_keys():
     for bad in (0, 1.5, True):
         with pytest.raises(ValueError, match="`augmentation_seeds` must be an integer"):
             batches(1, augmentation_seeds=bad)
+
+
+# --- bad input -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "clean",
+    [
+        LABELS[:9],
+        LABELS / 1,
+        LABELS - 1,
+        LABELS + np.int64(2**40),
+        "labels",
+        None,
+        [[1]],
+    ],
+)
+def test_clean_labels_are_checked(clean):
+    if clean is None:
+        ((_, pairs),) = batches(1, clean_labels=LABELS.astype("uint8"))
+        np.testing.assert_array_equal(pairs[:, 0], pairs[:, 1])
+        return
+    with pytest.raises(ValueError, match="`clean_labels` must be 20 integers"):
+        batches(1, clean_labels=clean)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "name"),
+    [
+        ({"seed": "0"}, "seed"),
+        ({"seed": 1.5}, "seed"),
+        ({"seed": 2**63}, "seed"),
+        ({"num_classes": "4"}, "num_classes"),
+        ({"num_classes": True}, "num_classes"),
+        ({"initial_epoch": "1"}, "initial_epoch"),
+        ({"parallel_calls": "2"}, "parallel_calls"),
+        ({"parallel_calls": 0}, "parallel_calls"),
+        ({"parallel_calls": -2}, "parallel_calls"),
+        ({"augment": data.PadCropFlip}, "augment"),
+        ({"augment": [len]}, "augment"),
+    ],
+)
+def test_bad_arguments_of_a_stream(kwargs, name):
+    with pytest.raises(ValueError, match=f"`{name}` must be"):
+        batches(1, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "name"),
+    [
+        ("0.5", (0.2,), "mean"),
+        (0.5, (0.2,), "mean"),
+        (("a",), (0.2,), "mean"),
+        ((float("nan"),), (0.2,), "mean"),
+        ((True,), (0.2,), "mean"),
+        ((), (), "mean"),
+        ((0.5,), (0.0,), "std"),
+        ((0.5,), (-1.0,), "std"),
+        ((0.5,), ("1",), "std"),
+        ((0.5, 0.5), (0.2,), "std"),
+    ],
+)
+def test_bad_statistics(mean, std, name):
+    with pytest.raises(ValueError, match=f"`{name}` must be .*Received: "):
+        data.Standardize(mean, std)
+
+
+def test_images_that_are_not_those_of_the_statistics():
+    standardize = data.Standardize((0.5,), (0.2,))
+    for images in (IMAGES, IMAGES[..., :1].astype("int32"), [1], tf.constant(IMAGES)):
+        with pytest.raises(ValueError, match="`images` must be uint8 or floats"):
+            standardize(images)
+
+
+def test_bad_losses_metrics_and_streams_of_pairs():
+    for loss in (
+        None,
+        "sparse_categorical_crossentropy",
+        3,
+        keras.losses.mean_squared_error,
+    ):
+        with pytest.raises(ValueError, match="`loss` must be a `keras.losses.Loss`"):
+            data.OfPair(loss)
+    loss = data.OfPair(keras.losses.SparseCategoricalCrossentropy())
+    outputs = np.full((4, 4), 0.25, "float32")
+    for labels in (np.arange(4), np.arange(4)[:, None], np.zeros((4, 3), int)):
+        with pytest.raises(ValueError, match="`y_true` must be pairs of labels"):
+            loss(labels, outputs)
+        with pytest.raises(ValueError, match="`y_true` must be pairs of labels"):
+            data.FlippedAccuracy().update_state(labels, outputs)
+    with pytest.raises(ValueError, match="`name` must be a string or None"):
+        data.PairAccuracy(name=3)
+    for stream in (None, 3, tf.data.Dataset.range(3)):
+        with pytest.raises(ValueError, match="`stream` must be what `train_dataset`"):
+            data.StartAtEpoch(stream)

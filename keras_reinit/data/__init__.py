@@ -1,7 +1,7 @@
 """Data sets, label noise, augmentation and tf.data pipelines."""
 
 from keras_reinit.data.augment import Cutout, PadCropFlip, RandomErasing
-from keras_reinit.data.datasets import DATASETS, Splits, from_arrays, load
+from keras_reinit.data.datasets import DATASETS, fingerprint, from_arrays, load
 from keras_reinit.data.files import ImageFiles
 from keras_reinit.data.human_noise import HumanNoise
 from keras_reinit.data.images import Standardize
@@ -24,6 +24,7 @@ from keras_reinit.data.pairs import (
 )
 from keras_reinit.data.pipeline import augment_batch, eval_dataset, train_dataset
 from keras_reinit.data.rand_augment import RandAugment
+from keras_reinit.data.splits import Splits
 from keras_reinit.data.stand_in import Facts
 from keras_reinit.data.start_at_epoch import StartAtEpoch
 
@@ -55,6 +56,7 @@ __all__ = [
     "UnflippedAccuracy",
     "augment_batch",
     "eval_dataset",
+    "fingerprint",
     "from_arrays",
     "load",
     "train_dataset",

@@ -7,12 +7,11 @@ callable with these two attributes. Images are uint8, or floats in [0, 1], and s
 
 import dataclasses
 import itertools
-import numbers
 
-import numpy as np
 import tensorflow as tf
 
-from keras_reinit.arguments import check_share, checked_integer
+from keras_reinit.arguments import checked_integer, checked_type
+from keras_reinit.data.checks import as_array, check_fraction, is_number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +42,7 @@ class PadCropFlip:
 
     def __post_init__(self):
         checked_integer("pad", self.pad)
+        checked_type("flip", self.flip, True)
 
     def __call__(self, images, draws):
         """Augments a batch.
@@ -55,8 +55,7 @@ class PadCropFlip:
         Returns:
             Tensor like `images`.
         """
-        images = tf.convert_to_tensor(images)
-        draws = tf.cast(draws, tf.float32)
+        images, draws = checked_batch(self, images, draws)
         # What is no number of Python's own would be a tensor there.
         return _pad_crop_flip(images, draws, pad=int(self.pad), flip=bool(self.flip))
 
@@ -105,12 +104,13 @@ class Cutout:
 
     def __post_init__(self):
         checked_integer("size", self.size, low=1)
-        check_share("fill", self.fill)
+        check_fraction("fill", self.fill)
 
     def __call__(self, images, draws):
         """Augments a batch; draws are the row and column of the center."""
+        images, draws = checked_batch(self, images, draws)
         sides = tf.constant([*images.shape[1:3]], tf.float32)
-        centers = tf.floor(tf.cast(draws, tf.float32) * sides)
+        centers = tf.floor(draws * sides)
         begin = centers - self.size // 2
         inside = box_mask(images, begin, begin + self.size)
         return _filled(images, inside, self.fill)
@@ -149,9 +149,9 @@ class RandomErasing:
     mixes_labels = False
 
     def __post_init__(self):
-        check_share("chance", self.chance)
-        check_share("fill", self.fill)
-        if np.shape(self.area) != (2,) or not _rise(0, *self.area, 1):
+        check_fraction("chance", self.chance)
+        check_fraction("fill", self.fill)
+        if as_array(self.area).shape != (2,) or not _rise(0, *self.area, 1):
             raise ValueError(
                 "`area` must be two numbers in [0, 1], the smaller first. "
                 f"Received: area={self.area!r}"
@@ -163,7 +163,7 @@ class RandomErasing:
 
     def __call__(self, images, draws):
         """Augments a batch; draws: chance, area, aspect, row, column."""
-        draws = tf.cast(draws, tf.float32)
+        images, draws = checked_batch(self, images, draws)
         height, width = images.shape[1:3]
         low, high = self.area
         area = (low + (high - low) * draws[:, 1]) * height * width
@@ -179,8 +179,9 @@ class RandomErasing:
 
 def _rise(*values):
     """Whether all are numbers, of which none is below the one before."""
-    are_numbers = all(isinstance(value, numbers.Real) for value in values)
-    return are_numbers and all(a <= b for a, b in itertools.pairwise(values))
+    return all(map(is_number, values)) and all(
+        a <= b for a, b in itertools.pairwise(values)
+    )
 
 
 def box_mask(images, begin, end):
@@ -197,6 +198,70 @@ def box_mask(images, begin, end):
         above = places >= begin[:, axis : axis + 1]
         inside.append(above & (places < end[:, axis : axis + 1]))
     return (inside[0][:, :, None] & inside[1][:, None, :])[..., None]
+
+
+def checked_batch(augment, images, draws):
+    """Returns images and float32 draws as tensors, or a `ValueError`.
+
+    Args:
+        augment: The augmentation that takes them.
+        images: Array or tensor, which must be of shape (batch, height, width,
+            channels), uint8 or floats.
+        draws: Array or tensor, which must be of shape (batch, `augment.num_draws`).
+    """
+    images = tf.convert_to_tensor(images)
+    fits = images.dtype == tf.uint8 or images.dtype.is_floating
+    if images.shape.rank != 4 or not fits:
+        raise ValueError(
+            "`images` must have shape (batch, height, width, channels), uint8 or "
+            f"floats in [0, 1]. Received: images of shape {images.shape}, dtype "
+            f"{images.dtype.name}"
+        )
+    return images, checked_draws(draws, images.shape[0], augment.num_draws)
+
+
+def checked_draws(draws, batch, count):
+    """Returns draws as a float32 tensor of shape (batch, count), or a `ValueError`."""
+    if count == 0:  # Nobody has to make them.
+        return tf.zeros((batch or 0, 0))
+    shape = draws.shape if hasattr(draws, "shape") else as_array(draws).shape
+    if not tf.TensorShape(shape).is_compatible_with((batch, count)):
+        raise ValueError(
+            "`draws` must be numbers in [0, 1), of shape (batch, num_draws), here "
+            f"({batch}, {count}). Received: draws of shape {tuple(shape)}"
+        )
+    return tf.cast(draws, tf.float32)
+
+
+def check_augmentation(augment, shape, dtype, num_classes):
+    """A `ValueError` if an augmentation changes what evaluation sees: shapes, types.
+
+    Args:
+        augment: The augmentation, which is traced and not run.
+        shape: Tuple (batch, height, width, channels).
+        dtype: Of the images.
+        num_classes: Integer, or `None` for labels that are not vectors.
+    """
+    of_keras = hasattr(augment, "check_labels_stay")
+    if of_keras:
+        augment.check_labels_stay(shape)
+    elif type(augment).__module__.startswith(__package__):
+        return  # Ours do.
+    given = [tf.TensorSpec(shape, dtype)]
+    if augment.mixes_labels:
+        given.append(tf.TensorSpec((shape[0], num_classes), tf.float32))
+    draws = tf.TensorSpec((shape[0], augment.num_draws), tf.float32)
+    traced = tf.function(lambda *given: augment(*given), autograph=not of_keras)
+    made = traced.get_concrete_function(*given, draws).structured_outputs
+    made = list(made) if augment.mixes_labels else [made]
+    for before, after in zip(given, made, strict=True):
+        fits = before.shape.is_compatible_with(after.shape)
+        if not fits or before.dtype != after.dtype:
+            raise ValueError(
+                "`augment` must keep shapes and types: evaluation sees what is not "
+                f"augmented. Received: {augment!r}, which makes {after.shape}, "
+                f"{after.dtype.name} of {before.shape}, {before.dtype.name}"
+            )
 
 
 def _filled(images, inside, fill):

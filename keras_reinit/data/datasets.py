@@ -1,14 +1,18 @@
 """Image classification data sets, split for training, validation and test."""
 
 import dataclasses
+import os
 
 import numpy as np
 
+from keras_reinit.arguments import checked_integer, checked_type
+from keras_reinit.data.digest import digest
 from keras_reinit.data.files import read_folder
 from keras_reinit.data.from_tfds import Raw, read_tfds
 from keras_reinit.data.idx import read_fashion_mnist
 from keras_reinit.data.images import check_examples
 from keras_reinit.data.label_noise import check_labels
+from keras_reinit.data.splits import split
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,81 +69,28 @@ DATASETS = {
 }  # fmt: skip
 
 
-@dataclasses.dataclass(frozen=True)
-class Splits:
-    """Three parts of a data set that share no example.
-
-    Attributes:
-        name: Name of the data set.
-        class_names: Tuple of strings, one for each class.
-        train, validation, test: Each `(images, labels)`; images (n, height, width,
-            channels), uint8 or float32 in [0, 1], or `ImageFiles`; labels (n,) int32.
-        train_index, validation_index: Where these examples stand in the whole
-            training set.
-        flip: Whether a mirrored image keeps its class.
-        clean_labels: Labels (n,) of the training examples before any noise; `None`
-            where there is no noise.
-    """
-
-    name: str
-    class_names: tuple
-    train: tuple
-    validation: tuple
-    test: tuple
-    train_index: np.ndarray
-    validation_index: np.ndarray
-    flip: bool = True
-    clean_labels: np.ndarray | None = None
-
-    @property
-    def num_classes(self):
-        """Number of classes."""
-        return len(self.class_names)
-
-    def with_noise(self, noise, *, seed, validation):
-        """Copies with noisy training labels; test labels always stay clean.
-
-        Args:
-            noise: A `LabelNoise` such as `SymmetricNoise(0.4)`, or a callable like it.
-            seed: Integer >= 0; an example's label depends on it and on the example's
-                place in the whole training set, not on sizes and splits.
-            validation: Whether the validation labels are noisy as well.
-
-        Raises:
-            ValueError: If there is noise already.
-        """
-
-        if self.clean_labels is not None:
-            raise ValueError("`splits` must be clean. Received: labels with noise")
-
-        def noisy(part, index):
-            images, labels = part
-            made = noise(labels, self.num_classes, seed, images=images, index=index)
-            return images, made
-
-        changes = {"train": noisy(self.train, self.train_index)}
-        if validation:
-            changes["validation"] = noisy(self.validation, self.validation_index)
-        return dataclasses.replace(self, clean_labels=self.train[1], **changes)
-
-
 def load(name="digits", *, train_size=None, validation_size=None, seed=0, folder=None):
     """Loads a data set and splits it.
 
     The test set is the official one (where there is none, a fixed stratified part),
-    so it is the same for every seed. Validation and training examples are drawn by
-    `seed` from the rest, stratified by class.
+    so it is the same for every seed. So is the validation set where there are
+    official ones for both. Other validation and training examples are drawn by `seed`
+    from the rest, stratified by class.
 
     Args:
         name: `"digits"` (scikit-learn's 1,797 images of 8x8, embedded, a fixed part
             of 797 of them for test); `"fashion_mnist"`, `"cifar10"`, `"cifar100"`,
             `"svhn_cropped"`, `"tiny_imagenet"` (its validation images for test) or
-            another image classification data set of tensorflow-datasets; or the path
-            of a folder with a subfolder of images for each class, or with such below
-            `train` and `test`, written with a `/`, as in `"./my_images"`.
+            another image classification data set of tensorflow-datasets, such as
+            `"emnist/letters"` (where it has a validation set and no test set, papers
+            test on the validation set, and so does this); or the path of a folder
+            with a subfolder of images for each class, or with such below `train` and,
+            if there are any, `test` and `validation` (or `valid`, `val`), written
+            with a `/`, as in `"./my_images"`.
         train_size: Integer, number of training examples; `None` for all.
         validation_size: Integer >= num_classes; `None` for 400 of digits' 1,000, for
-            5,000 of Fashion-MNIST and CIFAR, for a tenth of others.
+            5,000 of Fashion-MNIST and CIFAR, for a tenth of others. It must be `None`
+            where the validation set is the official one.
         seed: Integer >= 0.
         folder: Where to look: for IDX files of Fashion-MNIST, by default where Debian's
             package `dataset-fashion-mnist` puts them; else the data folder of
@@ -158,9 +109,62 @@ def load(name="digits", *, train_size=None, validation_size=None, seed=0, folder
     >>> digits.train[0].shape, digits.test[0].shape
     ((600, 8, 8, 1), (797, 8, 8, 1))
     """
-    is_path = "/" in name
-    raw = read_folder(name) if is_path else _READERS.get(name, _read_tfds)(name, folder)
-    return _split(name, raw, train_size, validation_size, seed)
+    check_sizes(train_size, validation_size, seed)
+    raw = _published(name, folder)
+    known = DATASETS.get(name, DataSet())
+    return split(name, raw, known, train_size, validation_size, seed)
+
+
+def fingerprint(name, folder=None):
+    """Returns the fingerprint of a whole data set, as `Splits.fingerprint`.
+
+    Two data sets have the same one if their classes, images and labels are the same,
+    whatever they are called and wherever they lie.
+
+    Args:
+        name, folder: As of `load`. The whole data set is read.
+
+    Raises:
+        ValueError: If the data set cannot be had.
+
+    Example:
+
+    >>> fingerprint("digits") == load("digits", train_size=100, seed=3).fingerprint
+    True
+    """
+    return digest(_published(name, folder))
+
+
+def check_sizes(train_size, validation_size, seed=0):
+    """A `ValueError` for numbers of examples or a seed that are no integers >= 0."""
+    sizes = {"train_size": train_size, "validation_size": validation_size}
+    for name, size in sizes.items():
+        if size is not None:
+            checked_integer(name, size)
+    seed = checked_integer("seed", seed)
+    checked_integer("seed", seed, high=2**32 - 1)  # As scikit-learn takes them.
+
+
+def _published(name, folder):
+    """The data set of a name or a path, before any split."""
+    if not isinstance(name, str) or not name:
+        raise ValueError(
+            "`name` must be a string, the name of a data set or the path of a folder. "
+            f"Received: name={name!r}"
+        )
+    if folder is not None and not isinstance(folder, (str, os.PathLike)):
+        raise ValueError(f"`folder` must be a path. Received: folder={folder!r}")
+    if _is_path(name):
+        return read_folder(os.path.expanduser(name))
+    return _READERS.get(name, _read_tfds)(name, folder)
+
+
+def _is_path(name):
+    """Whether a name is a path: it looks like one, or there is such a folder."""
+    first = name.replace(os.sep, "/").split("/")[0]
+    if os.path.isabs(name) or first in (".", "..") or first.startswith("~"):
+        return True
+    return "/" in name.replace(os.sep, "/") and os.path.isdir(name)
 
 
 def from_arrays(
@@ -173,7 +177,8 @@ def from_arrays(
         train: `(images, labels)`: uint8 or float images in [0, 1], (n, height, width,
             channels); integer labels (n,).
         test: The same, or `None` to set a stratified fifth aside.
-        num_classes: Integer; `None` for one more than the largest label.
+        num_classes: Integer >= 2; `None` for one more than the largest label. It must
+            be given where a class has no training example.
         flip: Whether a mirrored image keeps its class; digits do not.
 
     Returns:
@@ -189,61 +194,46 @@ def from_arrays(
     >>> [len(part[1]) for part in (splits.train, splits.validation, splits.test)]
     [50, 8, 20]
     """
-    for name, part in (("train", train), ("test", test)):
-        pair = isinstance(part, (tuple, list)) and len(part) == 2
-        if not pair and (part is not None or name == "train"):
-            raise ValueError(
-                f"`{name}` must be a pair of images and labels. Received: {type(part)}"
-            )
-    parts = [None if one is None else check_examples(*one) for one in (train, test)]
-    if num_classes is None:
-        num_classes = int(max(labels.max() for _, labels in filter(None, parts))) + 1
-    for _, labels in filter(None, parts):
-        check_labels(labels, num_classes)
+    check_sizes(train_size, validation_size, seed)
+    checked_type("flip", flip, True)
+    parts = [_examples("train", train)]
+    parts.append(None if test is None else _examples("test", test))
+    num_classes = _checked_classes(num_classes, *parts)
     raw = Raw(tuple(map(str, range(num_classes))), *parts)
-    splits = _split("arrays", raw, train_size, validation_size, seed)
-    return dataclasses.replace(splits, flip=flip)
+    known = DataSet(flip=flip)
+    return split("arrays", raw, known, train_size, validation_size, seed)
 
 
-def _split(name, raw, train_size, validation_size, seed):
-    known = DATASETS.get(name, DataSet())
-    (images, labels), test = raw.train, raw.test
-    if test is None:
-        size = known.test_size or len(labels) // 5
-        rest, held_out = _stratified(labels, size, 0, "test_size")
-        test = images[held_out], labels[held_out]
-        images, labels = images[rest], labels[rest]
-    if validation_size is None:
-        validation_size = known.validation_size or len(labels) // 10
-    rest, validation = _stratified(labels, validation_size, seed, "validation_size")
-    if train_size is not None and train_size != len(rest):
-        _, chosen = _stratified(labels[rest], train_size, seed, "train_size")
-        rest = rest[chosen]
-    return Splits(
-        name,
-        raw.class_names,
-        train=(images[rest], labels[rest]),
-        validation=(images[validation], labels[validation]),
-        test=test,
-        train_index=rest,
-        validation_index=validation,
-        flip=known.flip,
-    )
-
-
-def _stratified(labels, size, seed, argument):
-    """Indices outside and inside of a stratified sample of `size` examples."""
-    from sklearn.model_selection import train_test_split
-
-    classes, counts = np.unique(labels, return_counts=True)
-    if not len(classes) <= size <= len(labels) - len(classes) or counts.min() < 2:
+def _examples(name, part):
+    if not isinstance(part, (tuple, list)) or len(part) != 2:
         raise ValueError(
-            f"`{argument}` must be in [{len(classes)}, {len(labels) - len(classes)}], "
-            f"of the {len(labels)} examples there are, at least 2 of each class. "
-            f"Received: {argument}={size!r}, {counts.min()} of the rarest class"
+            f"`{name}` must be a pair of images and labels. Received: {type(part)}"
         )
-    index = np.arange(len(labels))
-    return train_test_split(index, test_size=size, random_state=seed, stratify=labels)
+    return check_examples(*part)
+
+
+def _checked_classes(num_classes, train, test):
+    """The number of classes of some examples, of which the labels are checked."""
+    labels = train[1]
+    if num_classes is None:
+        num_classes = int(labels.max()) + 1
+        missing = np.setdiff1d(np.arange(num_classes), labels)
+        if len(missing):
+            raise ValueError(
+                "`train` must have examples of each class from 0 to the largest label, "
+                "or `num_classes` must be given. Received: labels up to "
+                f"{num_classes - 1}, and none of class {missing[0]}"
+            )
+    elif labels.min() < labels.max():
+        checked_integer("num_classes", num_classes, low=2)
+    for _, some in filter(None, (train, test)):
+        check_labels(some, num_classes)
+    if labels.min() == labels.max():
+        raise ValueError(
+            "`train` must have labels of two or more classes. Received: labels that "
+            f"are all {labels[0]}"
+        )
+    return int(num_classes)
 
 
 def _read_digits(name, folder):
@@ -261,11 +251,12 @@ def _read_fashion_mnist(name, folder):
         "its IDX files "
     )
     raw = read_fashion_mnist(folder)
-    return read_tfds(name, folder, hint=hint) if raw is None else raw
+    return read_tfds(name, folder, "test", hint) if raw is None else raw
 
 
 def _read_tfds(name, folder):
-    return read_tfds(name, folder, DATASETS.get(name, DataSet()).test_split)
+    known = DATASETS.get(name)
+    return read_tfds(name, folder, None if known is None else known.test_split)
 
 
 _READERS = {

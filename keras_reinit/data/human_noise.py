@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from keras_reinit.arguments import check_choice
+from keras_reinit.data.checks import as_array, check_vector, checked_index
 from keras_reinit.data.from_tfds import read_columns
 from keras_reinit.data.label_noise import check_labels
 
@@ -44,11 +46,14 @@ class HumanNoise:
     given: np.ndarray
 
     def __post_init__(self):
-        if np.shape(self.clean) != np.shape(self.given):
+        clean, given = as_array(self.clean), as_array(self.given)
+        if clean.shape != given.shape:
             raise ValueError(
                 "`given` must have a label for each of `clean`. Received: shapes "
-                f"{np.shape(self.given)} and {np.shape(self.clean)}"
+                f"{given.shape} and {clean.shape}"
             )
+        for name, labels in (("clean", clean), ("given", given)):
+            object.__setattr__(self, name, check_vector(name, labels, labels.size))
 
     @classmethod
     def load(cls, dataset="cifar10", annotation="worse_label", folder=None):
@@ -65,22 +70,20 @@ class HumanNoise:
         Raises:
             ValueError: If the data set or the annotation cannot be had.
         """
-        if dataset not in HUMAN_LABELS:
-            raise ValueError(
-                f"`dataset` must be one of {list(HUMAN_LABELS)}. Received: {dataset!r}"
-            )
+        check_choice("dataset", dataset, tuple(HUMAN_LABELS))
         columns = read_columns(HUMAN_LABELS[dataset], "train", folder, HINT)
-        if annotation not in columns or annotation in ("label", "coarse_label"):
+        of_people = sorted(columns.keys() - {"label", "coarse_label"})
+        if annotation not in of_people:
             raise ValueError(
                 "`annotation` must be a feature with labels of people, of "
-                f"{sorted(columns)}. Received: {annotation!r}"
+                f"{of_people}. Received: annotation={annotation!r}"
             )
         return cls(columns["label"], columns[annotation])
 
     def __call__(self, labels, num_classes, seed=None, *, images=None, index=None):
         """Returns what people gave; arguments as in `LabelNoise`."""
         labels = check_labels(labels, num_classes)
-        index = np.arange(len(labels)) if index is None else np.asarray(index)
+        index = checked_index(index, len(labels))
         inside = len(self.clean) > index.max(initial=-1)
         if not inside or not np.array_equal(self.clean[index], labels):
             raise ValueError(

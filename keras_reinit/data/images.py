@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from keras_reinit.data.checks import are_labels, as_array, description
+
 
 @dataclasses.dataclass(frozen=True)
 class Standardize:
@@ -13,10 +15,30 @@ class Standardize:
     Attributes:
         mean: Tuple of floats, one for each channel.
         std: Tuple of floats > 0, one for each channel.
+
+    Raises:
+        ValueError: If they are not that; when called, for images of another number of
+            channels.
     """
 
     mean: tuple
     std: tuple
+
+    def __post_init__(self):
+        mean, std = as_array(self.mean), as_array(self.std)
+        for name, found in (("mean", mean), ("std", std)):
+            numbers = found.dtype.kind in "iuf" and np.isfinite(found).all()
+            if not numbers or found.ndim != 1 or not found.size:
+                raise ValueError(
+                    f"`{name}` must be a finite number for each channel. "
+                    f"Received: {name}={getattr(self, name)!r}"
+                )
+            object.__setattr__(self, name, tuple(found.tolist()))
+        if mean.shape != std.shape or not (std > 0).all():
+            raise ValueError(
+                "`std` must be a number > 0 for each of `mean`. "
+                f"Received: mean={self.mean}, std={self.std}"
+            )
 
     @classmethod
     def fit(cls, images):
@@ -35,12 +57,24 @@ class Standardize:
 
     def __call__(self, images):
         """Returns float32 images, from uint8 ones or floats in [0, 1]."""
+        _check_channels(images, len(self.mean))
         scale = 1 / (np.array(self.std) * (255 if images.dtype == np.uint8 else 1))
         shift = -np.array(self.mean) / np.array(self.std)
         scale, shift = scale.astype("float32"), shift.astype("float32")
         if isinstance(images, np.ndarray):
             return images.astype("float32") * scale + shift
         return _scaled(images, scale, shift)
+
+
+def _check_channels(images, channels):
+    shape = getattr(images, "shape", ())
+    dtype = tf.as_dtype(images.dtype) if len(shape) else None
+    fits = dtype is not None and (dtype == tf.uint8 or dtype.is_floating)
+    if not fits or shape[-1] not in (channels, None):
+        raise ValueError(
+            f"`images` must be uint8 or floats in [0, 1], of {channels} channels, as "
+            f"`mean`. Received: images of shape {tuple(shape)}, dtype {dtype}"
+        )
 
 
 def in_files(images):
@@ -55,19 +89,19 @@ def pixels_of(images):
 
 def check_examples(images, labels):
     """Returns both as arrays; a `ValueError` if they do not fit each other."""
-    images, labels = check_images(images), np.asarray(labels)
-    if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != len(images):
+    images, labels = check_images(images), as_array(labels)
+    if not are_labels(labels, len(images)):
         raise ValueError(
-            "`labels` must be integers, one for each image. Received: labels of shape "
-            f"{labels.shape}, dtype {labels.dtype}, for {len(images)} images"
+            "`labels` must be integers >= 0, one for each image. Received: labels of "
+            f"{description(labels)}, for {len(images)} images"
         )
     return images, labels
 
 
 def check_images(images):
     """Returns `images` as an array; a `ValueError` if they are not images."""
-    images = images if in_files(images) else np.asarray(images)
-    if images.ndim != 4 or not len(images):
+    images = images if in_files(images) else as_array(images)
+    if images.ndim != 4 or not min(images.shape):
         raise ValueError(
             "`images` must have shape (n, height, width, channels), n >= 1. "
             f"Received: images of shape {images.shape}"

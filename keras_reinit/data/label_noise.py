@@ -10,15 +10,24 @@ import dataclasses
 
 import numpy as np
 
-from keras_reinit.arguments import check_share
+from keras_reinit.arguments import checked_integer
+from keras_reinit.data.checks import (
+    are_labels,
+    as_array,
+    check_fraction,
+    checked_index,
+    description,
+)
 from keras_reinit.data.class_maps import CIFAR10_LOOKALIKES, CIFAR100_NEXT_IN_SUPERCLASS
+
+# Rows of random numbers that are made at a time.
+BLOCK = 4096
 
 
 class LabelNoise:
     """Base of all noise: a frozen value that makes noisy labels of clean ones.
 
-    A noise of one's own overrides `transition_matrix`, or `transition_rows` where
-    chances differ between examples of one class.
+    A noise of one's own overrides `transition_matrix`, or `transition_rows`.
     """
 
     def transition_matrix(self, num_classes):
@@ -45,35 +54,62 @@ class LabelNoise:
             ValueError: If a label is outside its range, or the noise does not fit.
         """
         labels = check_labels(labels, num_classes)
-        index = np.arange(len(labels)) if index is None else np.asarray(index)
+        seed = checked_integer("seed", seed)
+        index = checked_index(index, len(labels))
         draws = numbers_of(index, 2, (seed, 0x1ABE1))
         rows = self.transition_rows(labels, num_classes, seed, images, index)
+        rows = _checked_rows(rows, (len(labels), num_classes))
         kept = rows[np.arange(len(labels)), labels]
         targets = _sample_others(rows, labels, draws[:, 1])
         return np.where(draws[:, 0] < 1 - kept, targets, labels).astype(labels.dtype)
 
 
 def numbers_of(index, count, key):
-    """Uniform numbers in [0, 1) that belong to examples, an array (n, count)."""
-    rows = int(index.max(initial=-1)) + 1
-    # Row i is that of example i, whatever the number of rows.
-    return np.random.default_rng(key).random((rows, count))[index]
+    """Uniform numbers in [0, 1) that belong to examples, an array (n, count).
+
+    Row i of one endless table is that of example i. Blocks of it are made where there
+    are examples: memory does not grow with the index.
+    """
+    blocks, places = np.divmod(np.asarray(index, "int64"), BLOCK)
+    numbers = np.empty((len(blocks), count))
+    order = np.argsort(blocks, kind="stable")
+    begins = np.flatnonzero(np.diff(blocks[order], prepend=-1))
+    for some in np.split(order, begins[1:]) if len(order) else ():
+        # One step of the generator makes one number.
+        steps = int(blocks[some[0]]) * BLOCK * count
+        generator = np.random.PCG64(key).advance(steps)
+        rows = np.random.Generator(generator).random((BLOCK, count))
+        numbers[some] = rows[places[some]]
+    return numbers
 
 
 def check_labels(labels, num_classes):
     """Returns `labels` as an array; a `ValueError` for one outside its range."""
-    labels = np.asarray(labels)
+    checked_integer("num_classes", num_classes, low=1)
+    labels = as_array(labels)
     if labels.dtype.kind not in "iu" or labels.ndim != 1:
         raise ValueError(
             "`labels` must be a vector of integers. "
             f"Received: labels of shape {labels.shape}, dtype {labels.dtype}"
         )
-    if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
+    if not are_labels(labels, high=num_classes):
         raise ValueError(
             f"`labels` must be in [0, num_classes={num_classes}). "
             f"Received: labels from {labels.min()} to {labels.max()}"
         )
     return labels
+
+
+def _checked_rows(rows, shape):
+    """The chances of a noise, which may be a user's own."""
+    rows = as_array(rows)
+    fits = rows.shape == shape and rows.dtype.kind in "iuf"
+    if not (fits and (rows >= 0).all() and np.allclose(rows.sum(axis=1), 1)):
+        raise ValueError(
+            "`transition_rows` must return chances, not below 0 and of sum 1 in each "
+            f"row, of shape {shape}. Received: {description(rows)}"
+        )
+    return rows
 
 
 def _sample_others(rows, labels, draws):
@@ -113,10 +149,11 @@ class SymmetricNoise(LabelNoise):
     noise_rate: float
 
     def __post_init__(self):
-        check_share("noise_rate", self.noise_rate)
+        check_fraction("noise_rate", self.noise_rate)
 
     def transition_matrix(self, num_classes):
         """`1 - noise_rate` on the diagonal, and `noise_rate / num_classes` all over."""
+        checked_integer("num_classes", num_classes, low=1)
         drawn = np.full((num_classes, num_classes), self.noise_rate / num_classes)
         return drawn + (1 - self.noise_rate) * np.eye(num_classes)
 
@@ -144,10 +181,11 @@ class PairFlipNoise(LabelNoise):
     noise_rate: float
 
     def __post_init__(self):
-        check_share("noise_rate", self.noise_rate)
+        check_fraction("noise_rate", self.noise_rate)
 
     def transition_matrix(self, num_classes):
         """`noise_rate` right of the diagonal."""
+        checked_integer("num_classes", num_classes, low=1)
         return _mapped(self.noise_rate, np.arange(1, num_classes + 1) % num_classes)
 
 
@@ -180,13 +218,14 @@ class AsymmetricNoise(LabelNoise):
     targets: tuple
 
     def __post_init__(self):
-        check_share("noise_rate", self.noise_rate)
-        object.__setattr__(self, "targets", tuple(int(c) for c in self.targets))
-        if not all(0 <= target < len(self.targets) for target in self.targets):
+        check_fraction("noise_rate", self.noise_rate)
+        targets = as_array(self.targets)
+        if not are_labels(targets, high=targets.size):
             raise ValueError(
                 "`targets` must be classes, one for each class. "
-                f"Received: targets={self.targets}"
+                f"Received: targets={self.targets!r}"
             )
+        object.__setattr__(self, "targets", tuple(targets.tolist()))
 
     @classmethod
     def cifar10(cls, noise_rate):
@@ -230,13 +269,16 @@ class TransitionNoise(LabelNoise):
     matrix: tuple
 
     def __post_init__(self):
-        matrix = np.array(self.matrix, "float64")
-        square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1]
-        if not square or (matrix < 0).any() or not np.allclose(matrix.sum(1), 1):
+        matrix = as_array(self.matrix)
+        square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] > 0
+        fits = square and matrix.dtype.kind in "iuf"
+        if not fits or (matrix < 0).any() or not np.allclose(matrix.sum(1), 1):
+            sums = f", row sums {matrix.sum(1).tolist()}" if fits else ""
             raise ValueError(
                 "`matrix` must be square, with no entry below 0 and rows of sum 1. "
-                f"Received: shape {matrix.shape}, row sums {matrix.sum(-1).tolist()}"
+                f"Received: {description(matrix)}{sums}"
             )
+        matrix = matrix.astype("float64")
         object.__setattr__(self, "matrix", tuple(map(tuple, matrix.tolist())))
 
     def transition_matrix(self, num_classes):

@@ -11,8 +11,8 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from keras_reinit.arguments import check_positive
-from keras_reinit.data.augment import box_mask
+from keras_reinit.data.augment import box_mask, checked_batch
+from keras_reinit.data.checks import check_positive_number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +24,7 @@ class _OfPairs:
     mixes_labels = True
 
     def __post_init__(self):
-        check_positive("alpha", self.alpha)
+        check_positive_number("alpha", self.alpha)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +64,8 @@ class MixUp(_OfPairs):
         Returns:
             Images and labels; uint8 images are rounded.
         """
-        images = tf.convert_to_tensor(images)
+        images, draws = checked_batch(self, images, draws)
+        labels = _checked_labels(labels)
         weight = _beta(draws[:, 0], self.alpha)
         mixed = _mix(tf.cast(images, tf.float32), weight)
         if images.dtype == tf.uint8:
@@ -99,8 +100,8 @@ class CutMix(_OfPairs):
 
     def __call__(self, images, labels, draws):
         """Mixes a batch; draws are those of the weight, and row and column."""
-        images = tf.convert_to_tensor(images)
-        draws = tf.cast(draws, tf.float32)
+        images, draws = checked_batch(self, images, draws)
+        labels = _checked_labels(labels)
         shape = tf.constant([*images.shape[1:3]], tf.float32)
         half = tf.sqrt(1 - _beta(draws[:, :1], self.alpha)) * shape / 2
         centers = tf.floor(draws[:, 1:] * shape) + 0.5
@@ -111,10 +112,18 @@ class CutMix(_OfPairs):
         return tf.where(inside, other, images), _mix(labels, weight)
 
 
+def _checked_labels(labels):
+    labels = tf.cast(tf.convert_to_tensor(labels), tf.float32)
+    if labels.shape.rank != 2:
+        raise ValueError(
+            "`labels` must be vectors, of shape (batch, num_classes), to be mixed. "
+            f"Received: labels of shape {labels.shape}"
+        )
+    return labels
+
+
 def _mix(values, weight):
     """`weight` of each row and the rest of the row before."""
-    values = tf.convert_to_tensor(values)
-    values = tf.cast(values, tf.float32)
     weight = tf.reshape(
         tf.cast(weight, tf.float32), [-1] + [1] * (len(values.shape) - 1)
     )

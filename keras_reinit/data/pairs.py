@@ -14,6 +14,9 @@ class OfPair(keras.losses.Loss):
     Args:
         loss: A `keras.losses.Loss` of integer labels.
 
+    Raises:
+        ValueError: If it is not a loss; when called, for labels that are not pairs.
+
     Example:
 
     >>> loss = OfPair(keras.losses.SparseCategoricalCrossentropy())
@@ -25,10 +28,17 @@ class OfPair(keras.losses.Loss):
     def __init__(self, loss, name="of_pair"):
         # The loss itself averages.
         super().__init__(name=name, reduction=None)
-        self.loss = keras.losses.get(loss)
+        if not isinstance(loss, keras.losses.Loss):
+            raise ValueError(
+                "`loss` must be a `keras.losses.Loss`, such as "
+                "`keras.losses.SparseCategoricalCrossentropy()`. "
+                f"Received: loss={loss!r}"
+            )
+        self.loss = loss
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         """The loss of the first label of each pair."""
+        _check_pairs(y_true)
         return self.loss(y_true[..., 0], y_pred, sample_weight)
 
     def get_config(self):
@@ -44,6 +54,15 @@ class OfPair(keras.losses.Loss):
         )
 
 
+def _check_pairs(y_true):
+    shape = tuple(ops.shape(y_true))
+    if len(shape) < 2 or shape[-1] not in (2, None):
+        raise ValueError(
+            "`y_true` must be pairs of labels, as `train_dataset(..., "
+            f"clean_labels=...)` makes them. Received: y_true of shape {shape}"
+        )
+
+
 class _PairAccuracy(keras.metrics.Mean):
     """The share of some examples whose prediction is one label of the pair."""
 
@@ -53,9 +72,14 @@ class _PairAccuracy(keras.metrics.Mean):
     default_name = None
 
     def __init__(self, name=None, **kwargs):
+        if not isinstance(name, str | None):
+            raise ValueError(
+                f"`name` must be a string or None. Received: name={name!r}"
+            )
         super().__init__(name=name or self.default_name, **kwargs)
 
     def update_state(self, y_true, y_pred, sample_weight=None):
+        _check_pairs(y_true)
         y_true = ops.cast(y_true, "int32")
         found = ops.cast(ops.argmax(y_pred, axis=-1), "int32")
         right = ops.cast(found == y_true[..., self.label], self.dtype)

@@ -16,8 +16,16 @@ import math
 import tensorflow as tf
 
 from keras_reinit.arguments import checked_integer
+from keras_reinit.data.augment import check_augmentation, checked_draws
 from keras_reinit.data.images import check_examples, in_files
 from keras_reinit.data.label_noise import check_labels
+from keras_reinit.data.pipeline_checks import (
+    check_parallel_calls,
+    check_standardize,
+    checked_augmentations,
+    checked_clean_labels,
+    num_steps,
+)
 
 # Standardized images for evaluation are kept if they take less.
 CACHED_BYTES = 2**28
@@ -72,21 +80,27 @@ def train_dataset(
         ValueError: If the arguments do not fit each other.
     """
     images, labels = check_examples(images, labels)
-    checked_integer("seed", seed)
-    checked_integer("initial_epoch", initial_epoch)
-    _check_standardize(standardize)
+    seed = checked_integer("seed", seed)
+    checked_integer("seed", seed, high=2**63 - 1)  # As TensorFlow takes them.
+    initial_epoch = checked_integer("initial_epoch", initial_epoch)
+    steps = num_steps(len(images), batch_size)
+    check_parallel_calls(parallel_calls)
+    check_standardize(standardize)
     if num_classes is not None:
         check_labels(labels, num_classes)
-    augment = tuple(augment) if isinstance(augment, (list, tuple)) else (augment,)
-    _check_labels_fit(augment, num_classes, clean_labels)
-    _check_seeds(augment, augmentation_seeds)
+    augment = checked_augmentations(
+        augment, num_classes, clean_labels, augmentation_seeds
+    )
+    for one in augment:
+        shape = (int(batch_size), *images.shape[1:])
+        check_augmentation(one, shape, images.dtype, num_classes)
     if clean_labels is not None:
-        labels = tf.stack([labels, tf.cast(clean_labels, labels.dtype)], axis=1)
+        clean_labels = checked_clean_labels(clean_labels, labels)
+        labels = tf.stack([labels, clean_labels], axis=1)
     made = _Epochs(
         _source(images), tf.constant(labels), seed, augment, standardize, num_classes,
         augmentation_seeds,
     )  # fmt: skip
-    steps = _steps(len(images), batch_size)
     begin = tf.Variable(initial_epoch, trainable=False, dtype=tf.int64)
     epochs = tf.data.Dataset.range(1).flat_map(
         lambda _: tf.data.Dataset.counter(begin.read_value(), dtype=tf.int64)
@@ -171,7 +185,7 @@ def eval_dataset(images, labels, batch_size=500, *, standardize, num_classes=Non
     """The examples in order, standardized; args as in `train_dataset`."""
     images, labels = check_examples(images, labels)
     checked_integer("batch_size", batch_size, low=1)
-    _check_standardize(standardize)
+    check_standardize(standardize)
     if num_classes is not None:
         labels = tf.one_hot(check_labels(labels, num_classes), num_classes)
     take = _source(images)
@@ -192,56 +206,6 @@ def untuned(dataset):
     options = tf.data.Options()
     options.autotune.enabled = False
     return dataset.with_options(options)
-
-
-def _steps(n, batch_size):
-    if checked_integer("batch_size", batch_size, low=1) > n:
-        raise ValueError(
-            f"`batch_size` must be in [1, n={n}], the number of training examples. "
-            f"Received: batch_size={batch_size!r}"
-        )
-    return n // batch_size
-
-
-def _check_standardize(standardize):
-    if not callable(standardize):
-        raise ValueError(
-            "`standardize` must be a function of images, such as "
-            f"`Standardize.fit(images)`. Received: standardize={standardize!r}"
-        )
-
-
-def _check_labels_fit(augment, num_classes, clean_labels):
-    unknown = [one for one in augment if not hasattr(one, "mixes_labels")]
-    if unknown:
-        raise ValueError(
-            "`augment` must be augmentations of `keras_reinit.data`, such as "
-            "`PadCropFlip(4)`, or `KerasLayer(layer)`; () is none. "
-            f"Received: {unknown[0]!r}"
-        )
-    if num_classes is None and any(one.mixes_labels for one in augment):
-        raise ValueError(
-            "`num_classes` must be given where an augmentation mixes labels: they "
-            f"become one-hot vectors. Received: num_classes=None, augment={augment}"
-        )
-    if num_classes is not None and clean_labels is not None:
-        raise ValueError(
-            "`clean_labels` must be None where labels are one-hot vectors. "
-            f"Received: num_classes={num_classes} and clean labels"
-        )
-
-
-def _check_seeds(augment, augmentation_seeds):
-    if augmentation_seeds is None:
-        return
-    checked_integer("augmentation_seeds", augmentation_seeds, low=1)
-    mixing = [one for one in augment if one.mixes_labels]
-    if mixing:
-        raise ValueError(
-            "`augmentation_seeds` must be None where an image depends on its "
-            "neighbours in the batch, which are others in each epoch. "
-            f"Received: augmentation_seeds={augmentation_seeds}, augment={mixing}"
-        )
 
 
 def _source(images):
@@ -276,7 +240,9 @@ def augment_batch(augment, images, labels, draws):
     >>> images.shape, labels.shape
     (TensorShape([2, 4, 4, 3]), TensorShape([2, 2]))
     """
-    begin = 0
+    images = tf.convert_to_tensor(images)
+    count = sum(one.num_draws for one in augment)
+    draws, begin = checked_draws(draws, images.shape[0], count), 0
     for one in augment:
         own = draws[:, begin : begin + one.num_draws]
         begin += one.num_draws

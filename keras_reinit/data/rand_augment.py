@@ -11,6 +11,7 @@ import math
 import tensorflow as tf
 
 from keras_reinit.arguments import checked_integer
+from keras_reinit.data.augment import checked_batch
 
 LEVELS = 30
 
@@ -54,7 +55,7 @@ class RandAugment:
 
     def __call__(self, images, draws):
         """Augments a batch of shape (batch, height, width, channels)."""
-        images = tf.convert_to_tensor(images)
+        images, draws = checked_batch(self, images, draws)
         scale = 1.0 if images.dtype == tf.uint8 else 255.0
         pixels = tf.cast(images, tf.float32) * scale
         for i in range(self.num_ops):
@@ -160,9 +161,11 @@ def _sharpness(pixels, sign, strength):
     kernel = tf.tile(kernel[:, :, None, None], [1, 1, channels, 1])
     # Not "VALID": of no images at all, some CPUs' kernels then return another shape.
     smooth = tf.nn.depthwise_conv2d(pixels, kernel, [1, 1, 1, 1], "SAME")
-    margin = [[0, 0], [1, 1], [1, 1], [0, 0]]
-    inner = tf.pad(tf.ones_like(pixels[:, 1:-1, 1:-1]), margin) > 0
-    # The edge stays as it is.
+    rows, columns = (
+        (tf.range(side) > 0) & (tf.range(side) < side - 1) for side in pixels.shape[1:3]
+    )
+    # The edge stays as it is; an image one pixel high or wide is all edge.
+    inner = (rows[:, None] & columns)[None, :, :, None]
     return _blended(pixels, tf.where(inner, smooth, pixels), sign, strength)
 
 

@@ -5,7 +5,10 @@ import math
 
 import numpy as np
 
-from keras_reinit.data.datasets import DATASETS, Splits, load
+from keras_reinit.arguments import checked_integer, checked_type
+from keras_reinit.data.checks import are_labels, as_array
+from keras_reinit.data.datasets import DATASETS, check_sizes, load
+from keras_reinit.data.splits import PARTS, Splits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +29,16 @@ class Facts:
     validation: int
     test: int
 
+    def __post_init__(self):
+        checked_type("name", self.name, "")
+        if not are_labels(as_array(self.shape), 3) or 0 in self.shape:
+            raise ValueError(
+                f"`shape` must be three integers >= 1. Received: shape={self.shape!r}"
+            )
+        checked_integer("num_classes", self.num_classes, low=2)
+        for part in PARTS:
+            checked_integer(part, getattr(self, part))
+
     @classmethod
     def of(cls, name, *, train_size=None, validation_size=None, folder=None):
         """Of a data set that need not be at hand, if its sizes are known.
@@ -43,7 +56,8 @@ class Facts:
         >>> facts.shape, facts.num_classes, facts.train
         ((32, 32, 3), 100, 45000)
         """
-        known = DATASETS.get(name)
+        check_sizes(train_size, validation_size)
+        known = DATASETS.get(name) if isinstance(name, str) else None
         if known is None or known.shape is None:
             splits = load(
                 name,
@@ -73,15 +87,16 @@ class Facts:
             train: Integer in [1, self.train].
             seed: Integer >= 0.
         """
-        share = train / self.train
+        train = checked_integer("train", train, low=1, high=self.train)
+        seed, share = checked_integer("seed", seed), train / self.train
         parts = [self._random(train, seed)] + [
             self._random(math.ceil(count * share), seed + i)
             for i, count in enumerate((self.validation, self.test), 1)
         ]
-        index = np.arange(train)
         names = tuple(map(str, range(self.num_classes)))
         flip = DATASETS[self.name].flip if self.name in DATASETS else True
-        return Splits(self.name, names, *parts, index, index[: len(parts[1][1])], flip)
+        behind = train + np.arange(len(parts[1][1]))
+        return Splits(self.name, names, *parts, np.arange(train), behind, flip)
 
     def _random(self, count, seed):
         rng = np.random.default_rng(seed)

@@ -12,6 +12,9 @@ class StartAtEpoch(keras.callbacks.Callback):
     Args:
         stream: What `train_dataset` returned, and `fit` is given.
 
+    Raises:
+        ValueError: If `stream` is not that.
+
     Example:
 
     >>> images, labels = np.zeros((8, 2, 2, 1), "uint8"), np.arange(8) % 2
@@ -29,6 +32,12 @@ class StartAtEpoch(keras.callbacks.Callback):
 
     def __init__(self, stream):
         super().__init__()
+        if not hasattr(stream, "initial_epoch"):
+            raise ValueError(
+                "`stream` must be what `train_dataset` returned; what is made of it, "
+                "as by `map`, does not know where to begin. Received: "
+                f"stream={stream!r}"
+            )
         self.stream = stream
         self._begins = False
 
