@@ -15,15 +15,20 @@ HELP = {
     "the path of a folder of images, with a /, one subfolder for each class",
     "model": "reference network",
     "width": "channels of the network's first block; by default the network's own",
+    "stem_stride": "stride of the network's stem, 1 or 2; 2 halves all feature maps",
+    "normalization": "by mean and standard deviation of the training images (fitted) "
+    "or of ImageNet (imagenet, for RGB images only)",
     "method": "re-initialization method; all have the same budget of epochs",
     "regularization": "none, or letters of D (augmentation), C (cosine annealing in "
     "each stage), W (weight decay)",
     "augment": "augmentations, joined by +, with D in --regularization: "
     + ", ".join(AUGMENTATIONS),
+    "crop_padding": "pixels added on each side before a random crop; by "
+    "default an eighth of the height",
     "label_smoothing": "share of each label that is spread over all classes, in [0, 1)",
     "label_noise": "noise rate in [0, 1] of the training labels",
-    "noise": "kind of label noise, see keras_reinit.data; symmetric draws labels anew "
-    "from all classes with the noise rate as chance",
+    "noise": "kind of label noise, see keras_reinit.data; symmetric resamples a label "
+    "from all classes, with the noise rate as probability",
     "noisy_validation": "whether validation labels are noisy as well; test never is",
     "train_size": "number of training examples; by default all",
     "validation_size": "number of validation examples; by default the data set's own",
@@ -37,11 +42,11 @@ HELP = {
     "weight_decay_mode": "l2 (a term of the gradient, as in the paper) or decoupled",
     "shrink": "share of the trained weight that Shrink & Perturb keeps, in [0, 1]",
     "perturb": "share of the fresh weight that Shrink & Perturb adds, in [0, 1]",
-    "num_blocks": "blocks of layer-wise re-initialization; by default all that the "
-    "network has, at most --stages",
+    "num_blocks": "blocks of layer-wise re-initialization, by default all that the "
+    "network has; never more than --stages",
     "distillation_weight": "weight of the teacher's term, where there is a teacher",
     "temperature": "softmax temperature of the distillation",
-    "optimizer_state": "optimizer state at the begin of a stage",
+    "optimizer_state": "optimizer state at the beginning of a stage",
     "dtype_policy": "Keras' dtype policy; mixed_bfloat16 suits TPUs and newer GPUs",
     "steps_per_execution": "steps of one call of the device, which divide those of an "
     "epoch; by default an epoch of at most 32 steps, else 1",

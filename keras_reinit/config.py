@@ -60,14 +60,8 @@ NOISES = {
 }
 # In the order in which they follow one another.
 AUGMENTATIONS = (
-    "crop",
-    "crop_flip",
-    "rand_augment",
-    "cutout",
-    "erasing",
-    "mixup",
-    "cutmix",
-)
+    "crop", "crop_flip", "rand_augment", "cutout", "erasing", "mixup", "cutmix",
+)  # fmt: skip
 # Of fields, the values that there are.
 CHOICES = {
     "model": tuple(models.MODELS),
@@ -77,7 +71,13 @@ CHOICES = {
     "optimizer_state": OPTIMIZER_STATES,
     "dtype_policy": ("float32", "mixed_bfloat16", "mixed_float16"),
     "noise": tuple(NOISES),
+    "normalization": ("fitted", "imagenet"),
 }
+# Of integer fields, the lowest value. `None` is checked by type.
+LOWEST = {
+    "epochs": 1, "batch_size": 1, "train_size": 1, "validation_size": 1, "width": 1,
+    "num_blocks": 1, "steps_per_execution": 1, "crop_padding": 0,
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,12 +89,18 @@ class Config:
             path, which has a `/`.
         model: A name in `keras_reinit.models.MODELS`.
         width: Integer, channels of the first block; `None` for the model's own.
+        stem_stride: 1 or 2, stride of the first convolution of a ResNet or
+            MobileNetV2. Other models have no stem: it must be 1.
+        normalization: `"fitted"`, by mean and standard deviation of the training
+            images, or `"imagenet"`, by those of ImageNet (RGB images only).
         method: One of `METHODS`. Every method trains for `epochs` epochs in all.
         regularization: `"none"` or letters of D (augmentation), C (cosine annealing
             in each stage), W (weight decay), such as `"DCW"`.
         augment: Names of `AUGMENTATIONS` joined by `+`, used with D only. Where a
             mirrored image is of another class, `crop` has to stand for `crop_flip`
             (of digits and SVHN it is known).
+        crop_padding: Integer >= 0, pixels added on each side before a random crop;
+            `None` for an eighth of the height, 4 for 32 pixels.
         label_smoothing: Float in [0, 1), the share of each label that is spread over
             all classes.
         label_noise: Float in [0, 1], the `noise_rate` of `noise`.
@@ -114,7 +120,8 @@ class Config:
         weight_decay_mode: `"l2"`, the paper's, or `"decoupled"`, Keras' own.
         shrink, perturb: Of Shrink & Perturb.
         num_blocks: Integer, the blocks of layer-wise re-initialization; `None` for
-            all that the network has, at most `stages`.
+            all that the network has. There are never more than `stages`. With 5, as
+            in Zaidi et al. 2022, 2 stages have 2 blocks, and 5, 10 or 20 have 5.
         distillation_weight, temperature: Of Born-Again and `+distillation`.
         optimizer_state: `"fresh"`, `"reinitialized"` or `"keep"`, see `Reinitialize`;
             of no effect on methods that define it (`RUNNING_ON`).
@@ -130,9 +137,12 @@ class Config:
     dataset: str = "digits"
     model: str = "small_cnn"
     width: int | None = None
+    stem_stride: int = 1
+    normalization: str = "fitted"
     method: str = "standard"
     regularization: str = "none"
     augment: str = "crop_flip"
+    crop_padding: int | None = None
     label_smoothing: float = 0.0
     label_noise: float = 0.0
     noise: str = "symmetric"
@@ -162,8 +172,6 @@ class Config:
         for field in dataclasses.fields(self):
             value = checked_type(field.name, getattr(self, field.name), field.default)
             object.__setattr__(self, field.name, value)
-        checked_integer("epochs", self.epochs, 1)
-        checked_integer("stages", self.stages, 1, self.epochs)
         for name, known in CHOICES.items():
             check_choice(name, getattr(self, name), known)
         self._check_numbers()
@@ -178,21 +186,21 @@ class Config:
         # What is made of the other numbers checks them, whatever the method.
         DistillationLoss(self.temperature)
         ShrinkPerturb(
-            self.schedule,
-            self.shrink,
-            self.perturb,
-            optimizer_state=self.optimizer_state,
-            seed=self.seed,
-        )
+            self.schedule, self.shrink, self.perturb,
+            optimizer_state=self.optimizer_state, seed=self.seed,
+        )  # fmt: skip
 
     def _check_numbers(self):
-        for name in (
-            "train_size", "validation_size", "num_blocks", "width",
-            "steps_per_execution",
-        ):  # fmt: skip
+        for name, low in LOWEST.items():
             if getattr(self, name) is not None:
-                checked_integer(name, getattr(self, name), 1)
-        checked_integer("batch_size", self.batch_size, 1)
+                checked_integer(name, getattr(self, name), low)
+        checked_integer("stages", self.stages, 1, self.epochs)
+        check_choice("stem_stride", self.stem_stride, (1, 2))
+        if self.stem_stride > 1 and self.model in ("mlp", "small_cnn"):
+            raise ValueError(
+                "`stem_stride` must be 1 for mlp and small_cnn, which have no stem. "
+                f"Received: stem_stride={self.stem_stride}, model={self.model!r}"
+            )
         if self.batch_size > (self.train_size or self.batch_size):
             raise ValueError(
                 f"`batch_size` must be in [1, train_size={self.train_size}]. "
@@ -234,13 +242,16 @@ class Config:
         """The augmentations of the run, in their order.
 
         Args:
-            side: Integer, height of the images; sizes are in proportion to it.
+            side: Integer, height of the images; sizes are in proportion to it, except
+                for `crop_padding`.
             flip: Whether a mirrored image keeps its class.
         """
         # For 32 pixels the literature's pad of 4 and CIFAR-10's square of 16.
+        padding = self.crop_padding
+        padding = max(1, side // 8) if padding is None else padding
         makers = {
-            "crop": lambda: data.PadCropFlip(max(1, side // 8), flip=False),
-            "crop_flip": lambda: data.PadCropFlip(max(1, side // 8), flip),
+            "crop": lambda: data.PadCropFlip(padding, flip=False),
+            "crop_flip": lambda: data.PadCropFlip(padding, flip),
             "rand_augment": data.RandAugment,
             "cutout": lambda: data.Cutout(max(1, side // 2)),
             "erasing": data.RandomErasing,

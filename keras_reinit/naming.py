@@ -12,6 +12,9 @@ FIELDS = {
     "dataset": "{}",
     "model": "{}",
     "width": "width {}",
+    "stem_stride": "stem stride {}",
+    "normalization": "{} normalization",
+    "crop_padding": "crop padding {}",
     "train_examples": "{} images",
     "validation_size": "{} validation images",
     "noisy_validation": "noisy validation labels: {}",
@@ -20,6 +23,8 @@ FIELDS = {
     "weight_decay_mode": "{} weight decay",
     "epochs": "{} epochs",
     "dtype_policy": "{}",
+    "strategy": "strategy {}",
+    "data": "data {}",
 }
 METHOD_FIELDS = {
     "stages": "{} stages",
@@ -31,7 +36,7 @@ METHOD_FIELDS = {
     "optimizer_state": "{} optimizer state",
 }
 # Rows may be older than a field.
-MISSING = {"dtype_policy": "float32"}
+MISSING = {"dtype_policy": "float32", "normalization": "fitted", "stem_stride": 1}
 
 
 def setting_name(config):
@@ -86,8 +91,18 @@ def _varied(rows, fields, without):
     return {
         name: text
         for name, text in fields.items()
-        if name not in without and len({value_of(row, name) for row in rows}) > 1
+        if name not in without and _differ(rows, name)
     }
+
+
+def _differ(rows, name):
+    """Whether a field tells some rows apart."""
+    if name != "data":
+        return len({value_of(row, name) for row in rows}) > 1
+    # Only where one name stands for several data sets; older rows do not say.
+    known = {(row["config"].get("dataset"), row.get("data")) for row in rows}
+    known = [dataset for dataset, data in known if data]
+    return len(known) > len(set(known))
 
 
 def _name(row, fields, of_methods, without):
@@ -113,6 +128,10 @@ def value_of(row, name):
         return row.get(name) or row["config"].get("train_size")
     if name == "model" and "network" in row.get("given", ()):
         return "own network"
+    if name == "strategy":
+        return row.get(name, "none")
+    if name == "data":
+        return (row.get(name) or "")[:8] or None
     return row["config"].get(name, MISSING.get(name))
 
 

@@ -71,6 +71,8 @@ def test_every_value_changes_above():
         {"width": 6},
         {"epochs": 6},
         {"train_size": 80},
+        {"crop_padding": 2},
+        {"model": "resnet18", "stem_stride": 2},
     ],
     ids=str,
 )
@@ -79,6 +81,17 @@ def test_other_operations_need_another_model(change):
     assert compiled.graph(BASE, training.load(BASE)) != compiled.graph(
         other, training.load(other)
     )
+
+
+@pytest.mark.parametrize("name", ["resnet18", "preact_resnet18", "mobilenet_v2"])
+def test_the_stem_of_the_network_is_the_configs(name):
+    splits = training.load(BASE)
+    strides = []
+    for stem_stride in (1, 2):
+        config = dataclasses.replace(BASE, model=name, width=4, stem_stride=stem_stride)
+        network = compiled.network_for(config, splits)
+        strides.append(network.get_layer("stem_conv").strides)
+    assert strides == [(1, 1), (2, 2)]
 
 
 def test_a_failed_run_does_not_give_its_model_back():

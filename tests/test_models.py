@@ -56,9 +56,54 @@ def test_every_model_gives_logits_at_any_width(name):
         build((16, 16, 1), 7, width=0)
 
 
-def test_downsampling_pads_both_sides_alike():
-    model = models.resnet18((32, 32, 3), 10, width=4)
-    shapes = [
-        model.get_layer(f"stage{i}_block2_add").output.shape for i in (1, 2, 3, 4)
-    ]
-    assert [shape[1] for shape in shapes] == [32, 16, 8, 4]
+def sides(model):
+    """Height of the feature maps of stem and stages, from the input up."""
+    outputs = {
+        layer.name.split("_")[0]: layer.output.shape[1]
+        for layer in model.layers
+        if layer.name.startswith(("stem", "stage"))
+    }
+    return list(outputs.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "strides", "expected"),
+    [
+        ("resnet18", {}, [32, 32, 16, 8, 4]),
+        ("preact_resnet18", {}, [32, 32, 16, 8, 4]),
+        ("mobilenet_v2", {}, [32, 32, 32, 16, 8, 8, 4, 4]),
+        ("resnet18", {"stem_stride": 2}, [16, 16, 8, 4, 2]),
+        ("preact_resnet18", {"stem_stride": 2}, [16, 16, 8, 4, 2]),
+        ("mobilenet_v2", {"stem_stride": 2}, [16, 16, 16, 8, 4, 4, 2, 2]),
+        ("mobilenet_v2", {"stage2_stride": 2}, [32, 32, 16, 8, 4, 4, 2, 2]),
+        (
+            "mobilenet_v2",
+            {"stem_stride": 2, "stage2_stride": 2},
+            [16, 16, 8, 4, 2, 2, 1, 1],
+        ),
+    ],
+)
+def test_feature_maps(name, strides, expected):
+    """Downsampling pads both sides alike, so it halves."""
+    build = models.MODELS[name]
+    model = build((32, 32, 3), 10, width=4, **strides)
+    assert sides(model) == expected
+    if "stage2_stride" not in strides:  # A shortcut goes with it.
+        shapes = [v.shape for v in build((32, 32, 3), 10, width=4).weights]
+        assert [v.shape for v in model.weights] == shapes
+    padded = any(layer.name == "stem_conv_pad" for layer in model.layers)
+    assert padded == (strides.get("stem_stride") == 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [
+        ("resnet18", "stem_stride"),
+        ("preact_resnet18", "stem_stride"),
+        ("mobilenet_v2", "stem_stride"),
+        ("mobilenet_v2", "stage2_stride"),
+    ],
+)
+def test_strides_are_1_or_2(name, argument):
+    with pytest.raises(ValueError, match=rf"`{argument}` must be one of \(1, 2\)"):
+        models.MODELS[name]((32, 32, 3), 10, width=4, **{argument: 3})

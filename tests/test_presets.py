@@ -69,7 +69,8 @@ def test_protocol_of_the_paper(name, planned):
     )
     assert {c.epochs for c in configs} == {500 if tiny else 200}
     assert {(c.momentum, c.weight_decay_mode) for c in configs} == {(0.9, "l2")}
-    assert {c.distillation_weight for c in configs} == {2 if tiny else 1}
+    taught = {c.distillation_weight for c in configs if c.distills}
+    assert taught <= {2 if tiny else 1}
 
 
 @pytest.mark.parametrize("name", ["cifar100/table", "cifar10/mobilenet"])
@@ -84,8 +85,11 @@ def test_weight_decay_is_of_all_weights(name, planned):
 
 
 def row_of(config, validation, test):
-    final = {"validation_accuracy": validation, "test_accuracy": test}
-    return {"status": "ok", "config": dataclasses.asdict(config), "final": final}
+    """What is best after the last epoch is not what is best with early stopping."""
+    config = dataclasses.asdict(config)
+    best = {"validation_accuracy": validation, "test_accuracy": test}
+    final = {"validation_accuracy": 1 - validation, "test_accuracy": test - 0.1}
+    return {"status": "ok", "config": config, "final": final, "best": best}
 
 
 def test_rows_of_the_full_scale_command_reach_its_page(planned, tmp_path, monkeypatch):

@@ -32,6 +32,29 @@ def flags(name):
     return {flag: values.split(",") for flag, values in pairs}
 
 
+def config(name):
+    """The `Config` of a preset; of several values of a flag, with the first."""
+    first = {flag: values[0] for flag, values in flags(name).items()}
+    return Config(
+        **{
+            field: _typed(first[field], default)
+            for field, default in DEFAULTS.items()
+            if field in first
+        }
+    )
+
+
+def _typed(text, default):
+    if isinstance(default, bool):
+        return text.lower() == "true"
+    return (int if default is None else type(default))(text)
+
+
+def report_epoch(name):
+    """The epoch that a preset compares, one of `keras_reinit.results.REPORT_EPOCHS`."""
+    return flags(name).get("report_epoch", ["final"])[0]
+
+
 def folder(name):
     """Where the committed rows of a preset lie."""
     return RESULTS / pathlib.Path(flags(name)["output"][0]).name
@@ -47,7 +70,9 @@ def rows(name, whole=False):
     """
     given = flags(name)
     of_preset = [row for row in _read(folder(name)) if _fits(row["config"], given)]
-    return study.in_order(of_preset) if whole else study.compared(of_preset)
+    if whole:
+        return study.in_order(of_preset)
+    return study.compared(of_preset, report_epoch(name))
 
 
 @functools.lru_cache

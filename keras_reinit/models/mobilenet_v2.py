@@ -1,14 +1,15 @@
-"""MobileNetV2 in its CIFAR form: strides of 1 in the stem and the second stage."""
+"""MobileNetV2 in its CIFAR form: by default, stem and second stage have stride 1."""
 
 import keras
 from keras import layers
 
+from keras_reinit.arguments import check_choice
 from keras_reinit.models.parts import check_width, classifier, conv, norm
 
 # Expansion, channels at width 32, blocks, stride of the first block.
 STAGES = (
     (1, 16, 1, 1),
-    (6, 24, 2, 1),  # Stride 2 on ImageNet.
+    (6, 24, 2, 1),
     (6, 32, 3, 2),
     (6, 64, 4, 2),
     (6, 96, 3, 1),
@@ -17,7 +18,15 @@ STAGES = (
 )
 
 
-def mobilenet_v2(input_shape, num_classes, width=32, *, normalized_blocks=None):
+def mobilenet_v2(
+    input_shape,
+    num_classes,
+    width=32,
+    *,
+    stem_stride=1,
+    stage2_stride=1,
+    normalized_blocks=None,
+):
     """Builds MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381) for small images.
 
     The form of the CIFAR literature (kuangliu/pytorch-cifar): a 3x3 stem of stride
@@ -28,6 +37,8 @@ def mobilenet_v2(input_shape, num_classes, width=32, *, normalized_blocks=None):
         input_shape: Tuple (height, width, channels).
         num_classes: Integer, the number of logits.
         width: Integer, a multiple of 4: channels of the stem (32 in the paper).
+        stem_stride: 1 or 2, stride of the stem; 2 on ImageNet.
+        stage2_stride: 1 or 2, stride of the second stage; 2 on ImageNet.
         normalized_blocks: `None`, or the number of blocks to put a
             `BlockNormalization` after, for `LayerwiseReinit`.
 
@@ -41,9 +52,12 @@ def mobilenet_v2(input_shape, num_classes, width=32, *, normalized_blocks=None):
     (None, 10)
     """
     check_width(width, step=4)
+    check_choice("stem_stride", stem_stride, (1, 2))
+    check_choice("stage2_stride", stage2_stride, (1, 2))
     inputs = keras.Input(input_shape)
-    x = _conv_norm_relu(inputs, width, 3, name="stem")
+    x = _conv_norm_relu(inputs, width, 3, stem_stride, name="stem")
     for stage, (expansion, channels, count, first_stride) in enumerate(STAGES, 1):
+        first_stride = stage2_stride if stage == 2 else first_stride
         for block in range(count):
             stride = first_stride if block == 0 else 1
             name = f"stage{stage}_block{block + 1}"

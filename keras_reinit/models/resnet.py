@@ -3,10 +3,13 @@
 import keras
 from keras import layers
 
+from keras_reinit.arguments import check_choice
 from keras_reinit.models.parts import check_width, classifier, conv, norm
 
 
-def resnet18(input_shape, num_classes, width=64, *, normalized_blocks=None):
+def resnet18(
+    input_shape, num_classes, width=64, *, stem_stride=1, normalized_blocks=None
+):
     """Builds ResNet-18 (He et al. 2015, arXiv 1512.03385) for small images.
 
     The form of the CIFAR literature: a 3x3 stem of stride 1, four stages of two
@@ -16,6 +19,7 @@ def resnet18(input_shape, num_classes, width=64, *, normalized_blocks=None):
         input_shape: Tuple (height, width, channels).
         num_classes: Integer, the number of logits.
         width: Integer >= 1, channels of stem and first stage (64 in the paper).
+        stem_stride: 1 or 2, stride of the stem; 2 halves all feature maps.
         normalized_blocks: `None`, or the number of blocks (1 to 9) to put a
             `BlockNormalization` after, for `LayerwiseReinit`; 5 gives stem and
             four stages.
@@ -30,8 +34,9 @@ def resnet18(input_shape, num_classes, width=64, *, normalized_blocks=None):
     (None, 10)
     """
     check_width(width)
+    check_choice("stem_stride", stem_stride, (1, 2))
     inputs = keras.Input(input_shape)
-    x = conv(inputs, width, 3, name="stem_conv")
+    x = conv(inputs, width, 3, stem_stride, name="stem_conv")
     x = layers.ReLU(name="stem_relu")(norm(x, "stem_norm"))
     for filters, stride, name in _blocks(width):
         x = _basic_block(x, filters, stride, name)
@@ -39,7 +44,9 @@ def resnet18(input_shape, num_classes, width=64, *, normalized_blocks=None):
     return classifier(inputs, x, num_classes, "resnet18", normalized_blocks)
 
 
-def preact_resnet18(input_shape, num_classes, width=64, *, normalized_blocks=None):
+def preact_resnet18(
+    input_shape, num_classes, width=64, *, stem_stride=1, normalized_blocks=None
+):
     """Builds PreAct-ResNet-18 (He et al. 2016, arXiv 1603.05027) for small images.
 
     Normalization and ReLU come before each convolution and, as in the paper, once
@@ -49,6 +56,7 @@ def preact_resnet18(input_shape, num_classes, width=64, *, normalized_blocks=Non
         input_shape: Tuple (height, width, channels).
         num_classes: Integer, the number of logits.
         width: Integer >= 1, channels of stem and first stage (64 in the paper).
+        stem_stride: As in `resnet18`.
         normalized_blocks: As in `resnet18`.
 
     Returns:
@@ -61,8 +69,9 @@ def preact_resnet18(input_shape, num_classes, width=64, *, normalized_blocks=Non
     (None, 10)
     """
     check_width(width)
+    check_choice("stem_stride", stem_stride, (1, 2))
     inputs = keras.Input(input_shape)
-    x = conv(inputs, width, 3, name="stem_conv")
+    x = conv(inputs, width, 3, stem_stride, name="stem_conv")
     for filters, stride, name in _blocks(width):
         x = _preact_block(x, filters, stride, name)
     x = layers.ReLU(name="head_relu")(norm(x, "head_norm"))

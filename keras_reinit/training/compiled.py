@@ -5,7 +5,7 @@ import dataclasses
 
 import keras
 
-from keras_reinit import models
+from keras_reinit import data, models
 from keras_reinit.distillation import BornAgain
 from keras_reinit.distillation.outputs import Output, check_outputs
 from keras_reinit.fresh.recipes import find_recipes
@@ -23,6 +23,8 @@ VALUES = (
     "method", "learning_rate", "weight_decay", "shrink", "perturb", "optimizer_state",
     "label_noise", "noise", "noisy_validation", "seed",
 )  # fmt: skip
+
+IMAGENET = data.Standardize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class Compiled:
@@ -129,10 +131,12 @@ def graph(config, splits):
 
 def network_for(config, splits):
     """Builds the reference network that a config names, for some data."""
-    width = {} if config.width is None else {"width": config.width}
+    form = {} if config.width is None else {"width": config.width}
+    if config.stem_stride != 1:  # Some networks have no stem.
+        form["stem_stride"] = config.stem_stride
     shape = splits.train[0].shape[1:]
     with dtype_policy(config.dtype_policy):
-        return models.MODELS[config.model](shape, splits.num_classes, **width)
+        return models.MODELS[config.model](shape, splits.num_classes, **form)
 
 
 @contextlib.contextmanager
@@ -150,8 +154,8 @@ def wrapped(config, network):
     """The uncompiled model of a run: a network and what its method needs."""
     model = network
     if config.method.startswith("layerwise"):
-        count = config.num_blocks or min(config.stages, len(blocks(model)))
-        model = add_block_normalization(model, count)
+        count = config.num_blocks or len(blocks(model))
+        model = add_block_normalization(model, min(count, config.stages))
     if config.method == "redo":
         model = add_unit_statistics(model)
     if _is_l2(config):
@@ -164,6 +168,23 @@ def wrapped(config, network):
 def num_steps(config, splits):
     """Steps an epoch: whole batches only."""
     return len(splits.train[1]) // config.batch_size
+
+
+def standardization(config, splits):
+    """The `Standardize` of a run, for its images.
+
+    Raises:
+        ValueError: For ImageNet's statistics with images that are not RGB.
+    """
+    if config.normalization == "fitted":
+        return data.Standardize.fit(splits.train[0])
+    channels = splits.train[0].shape[-1]
+    if channels != 3:
+        raise ValueError(
+            "`normalization` must be 'fitted' unless images have 3 channels. Received: "
+            f"normalization={config.normalization!r}, {channels} channels"
+        )
+    return IMAGENET
 
 
 def augmentation(config, splits):
@@ -228,7 +249,8 @@ def _anneals(config):
 
 
 def _span(config):
-    return config.schedule.stage_epochs if config.restarts else config.epochs
+    schedule = config.schedule
+    return schedule.stage_epochs if config.restarts else schedule.total
 
 
 def _is_l2(config):
