@@ -8,14 +8,22 @@ needs no other file. Rows of data in chunks, or of memorization, have a report o
 own: a table and a figure.
 """
 
+import collections
 import pathlib
 
-from absl import app
+from absl import app, flags
 
 from keras_reinit import report, results, study
-from keras_reinit.report import commands, memorization, online
+from keras_reinit.report import memorization, online
 
-# The module that reports on rows of a kind, see `keras_reinit.report.commands.kind`.
+flags.DEFINE_enum(
+    "report_epoch",
+    "final",
+    results.REPORT_EPOCHS,
+    "the epoch that trainings are chosen and compared by: the last, or the one with "
+    "the best validation accuracy (early stopping)",
+)
+# The module that reports on rows of a kind.
 MODULES = {
     "training": report,
     "online": online,
@@ -23,42 +31,58 @@ MODULES = {
 }
 
 
-def module(rows):
-    """The module that reports on some rows."""
-    return MODULES[_kind(rows)]
+def markdown(rows, when="final"):
+    """The tables of some rows of one kind.
+
+    Args:
+        rows: Those that are compared.
+        when: The reported epoch of trainings, see `keras_reinit.report.write`.
+    """
+    module, options = _module(rows, when)
+    return module.markdown(rows, *options)
 
 
-def write(rows, every, folder):
-    """Writes the report of some rows into a folder; returns the paths.
+def write(rows, every, folder, when="final"):
+    """Writes the report of some rows of one kind into a folder; returns the paths.
 
     Args:
         rows: Those that are compared.
         every: Also those that hyperparameters were chosen on.
         folder: Path.
+        when: See `markdown`.
     """
-    more = (every,) if _kind(rows) == "training" else ()
-    return module(rows).write(rows, folder, *more)
+    module, options = _module(rows, when)
+    return module.write(rows, folder, *([every, *options] if options else []))
 
 
-def _kind(rows):
-    """What the runs were; one that failed does not tell."""
-    return commands.kind(next(iter(results.finished(rows)), rows[0]))
+def _module(rows, when):
+    """What reports on some rows, and its further arguments."""
+    kind = results.kind(next(iter(results.finished(rows)), rows[0]))
+    return MODULES[kind], [when] if kind == "training" else []
 
 
 def main(argv):
-    """Writes the report of each folder beside its rows."""
+    """Writes the report of each folder next to its rows."""
     if not argv[1:]:
         raise app.UsageError("name at least one folder with a rows.jsonl")
     for folder in map(pathlib.Path, argv[1:]):
         rows = results.read_rows(folder / "rows.jsonl")
-        rows = [row for row in rows if "status" in row]
-        known = [row for row in rows if row["config"]]
+        known = study.comparable(rows)
         if not known:
             raise app.UsageError(f"{folder / 'rows.jsonl'} has no row of a training")
-        # Failures that have no config are told, too.
-        every = study.in_order(known) + [row for row in rows if not row["config"]]
-        written = write(study.compared(known), every, folder)
-        print("\n".join(map(str, written)))
+        # Failures that have no config are listed, too.
+        nameless = [r for r in rows if r.get("status") == "failed" and not r["config"]]
+        skipped = len(rows) - len(known) - len(nameless)
+        if skipped:
+            print(f"{folder}: {skipped} rows of another version were left out")
+        kinds = collections.defaultdict(list)
+        for row in known:
+            kinds[results.kind(row)].append(row)
+        when = flags.FLAGS["report_epoch"].value
+        for some in kinds.values():
+            every = study.in_order(some) + nameless
+            written = write(study.compared(some, when), every, folder, when)
+            print("\n".join(map(str, written)))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from absl import app, flags
 
 from benchmarks import flags as shared
 from benchmarks import launch
-from keras_reinit import results, training
+from keras_reinit import results, study, training
 from keras_reinit.config import Config
 from keras_reinit.pool import default_processes
 from keras_reinit.report import sensitivity
@@ -45,11 +45,17 @@ def define_flags():
         lower_bound=1,
     )
     flags.DEFINE_enum(
-        "epoch", "final", ("final", "best"), "the epoch that a trial is judged by"
+        "epoch",
+        "final",
+        results.REPORT_EPOCHS,
+        "the epoch that a trial is judged by: the last, or the one with the best "
+        "validation accuracy (early stopping)",
     )
-    flags.DEFINE_integer(
-        "tuning_seeds", None, "of presets; a search trains all on each of --seeds"
-    )
+    flags.DEFINE_alias("report_epoch", "epoch")  # Of presets, as the next two.
+    for name in ("tuning_seeds", "tune"):
+        flags.DEFINE_string(
+            name, None, "of presets; a search trains all on each of --seeds"
+        )
     flags.DEFINE_bool("dry_run", False, "only estimate what is missing")
 
 
@@ -121,10 +127,12 @@ def _search():
         if os.environ.get(launch.TUNER_ID) != "chief":
             training.load(base(), flags.FLAGS.folder)  # Are there data?
         # What is missing is the chief's to report.
-        if alone and flags.FLAGS.workers > 1 and tuner(folder, _silent).missing():
-            code = launch.run(flags.FLAGS.workers, folder)
-            _summarize(folder)
-            return code
+        if alone and flags.FLAGS.workers > 1:
+            search = tuner(folder, _silent)
+            if search.missing():
+                code = launch.run(flags.FLAGS.workers, folder)
+                _summarize(search, folder)
+                return code
         launch.end_with_parent()
         search = tuner(folder)
     except (ValueError, flags.Error) as error:
@@ -133,7 +141,7 @@ def _search():
     with contextlib.redirect_stdout(sys.stdout if alone else sys.stderr):
         search.search()
     if alone:
-        _summarize(folder)
+        _summarize(search, folder)
     return 0
 
 
@@ -151,9 +159,10 @@ def _estimate(folder):
     return 0
 
 
-def _summarize(folder):
+def _summarize(search, folder):
     """Where learning rate and weight decay were searched over: how much they matter."""
-    written = sensitivity.write(results.read_rows(folder / "rows.jsonl"), folder)
+    rows = study.comparable(search.results())
+    written = sensitivity.write(rows, folder, when=flags.FLAGS.epoch)
     if written:
         print(f"\n{written[0].read_text()}\n{', '.join(map(str, written))}")
 

@@ -25,7 +25,14 @@ from keras_reinit.config import METHODS, Config
 from keras_reinit.training import memorization, online
 
 # What makes a setting, and what a study compares within one.
-SETTING = ("regularization", "label_noise", "train_size", "width", "epochs")
+SETTING = (
+    "regularization",
+    "label_noise",
+    "train_size",
+    "width",
+    "stem_stride",
+    "epochs",
+)
 LISTS = (*SETTING, "method", "stages", "learning_rate", "weight_decay")
 
 
@@ -50,6 +57,13 @@ def define_flags():
     flags.DEFINE_integer("seeds", 4, "seeds from --seed on", lower_bound=1)
     flags.DEFINE_integer(
         "tuning_seeds", 2, "seeds that hyperparameters are chosen on", lower_bound=1
+    )
+    flags.DEFINE_enum(
+        "tune",
+        "each",
+        ("each", "standard"),
+        "choose learning rate and weight decay for each method, or for standard "
+        "training alone, whose values all methods take",
     )
     flags.DEFINE_integer(
         "processes",
@@ -84,6 +98,8 @@ def from_flags():
         tuning_seeds=min(values.tuning_seeds, values.seeds),
         learning_rates=rates,
         weight_decays=tuple(listed["weight_decay"] or defaults.weight_decays),
+        report_epoch=values.report_epoch,
+        tune=values.tune,
     )
 
 
@@ -125,8 +141,9 @@ KINDS = {
 def main(argv):
     """Runs what is missing, then writes and prints the report."""
     rows, every, folder = _trained(argv, KINDS[flags.FLAGS.kind])
-    print("\n" + report.module(rows).markdown(rows) + "\n")
-    for path in report.write(rows, every, folder):
+    when = flags.FLAGS.report_epoch
+    print("\n" + report.markdown(rows, when) + "\n")
+    for path in report.write(rows, every, folder, when):
         print(path)
     if not any(row["status"] == "ok" for row in rows):
         raise SystemExit("No run has finished; the rows say why.")
@@ -151,12 +168,17 @@ def _trained(argv, kind):
         training.load(planned.base, flags.FLAGS.folder)
     except (ValueError, flags.Error) as error:
         raise app.UsageError(str(error)) from error
+    runs = study.Runs(
+        folder / "rows.jsonl",
+        folder=flags.FLAGS.folder,
+        kind=flags.FLAGS.kind,
+        strategy=flags.FLAGS.strategy,
+    )
     try:
         rows = study.run_study(
             planned,
-            folder / "rows.jsonl",
+            runs,
             processes=flags.FLAGS.processes,
-            folder=flags.FLAGS.folder,
             report=lambda line: print(line, flush=True),
             run=_run(kind),
         )
@@ -169,9 +191,8 @@ def _trained(argv, kind):
             "Finished runs are kept. The same command goes on; --processes sets how "
             "many run at once."
         ) from error
-    configs = [*planned.search_configs(), *planned.final_configs(rows)]
-    every = study.select(configs, results.read_rows(folder / "rows.jsonl"))
-    return rows, every, folder
+    configs = [row["config"] for row in rows] + planned.search_configs()
+    return rows, study.select(configs, runs.rows(configs)), folder
 
 
 def _run(kind):

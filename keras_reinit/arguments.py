@@ -49,7 +49,7 @@ def checked_type(name, value, default):
 
 def check_share(name, value):
     """A `ValueError` unless a value is a number in [0, 1]."""
-    if not (isinstance(value, numbers.Real) and 0 <= value <= 1):
+    if not (is_number(value) and 0 <= value <= 1):
         raise ValueError(f"`{name}` must be in [0, 1]. Received: {name}={value!r}")
 
 
@@ -65,8 +65,13 @@ def check_positive(name, value):
         raise ValueError(f"`{name}` must be > 0. Received: {name}={value!r}")
 
 
+def is_number(value):
+    """Whether a value is a real number of Python or NumPy, and no boolean."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
 def _is_scalar(value):
-    return isinstance(value, numbers.Real) or getattr(value, "shape", None) == ()
+    return is_number(value) or getattr(value, "shape", None) == ()
 
 
 def check_choice(name, value, known):

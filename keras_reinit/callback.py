@@ -192,7 +192,7 @@ class Reinitialize(keras.callbacks.Callback):
         """
         checked_integer("stage", stage, low=1, high=self.schedule.stages - 1)
         self.set_model(model)
-        self._check()
+        self.check()
         self.prepare()
         if not self._rates:
             self._remember_rates()
@@ -208,8 +208,8 @@ class Reinitialize(keras.callbacks.Callback):
             needed = {id(v) for v in network.weights} - frozen
             self._recipes = find_recipes(network, self.initializers, needed)
 
-    def _check(self):
-        """Raises if the optimizer, or what else a method needs, does not fit."""
+    def check(self):
+        """Raises a `ValueError` if what the model is compiled with does not fit."""
         if not self.model.compiled:
             raise ValueError(
                 "`model` must be compiled, for its optimizer to start again. "
@@ -229,7 +229,7 @@ class Reinitialize(keras.callbacks.Callback):
         if self.schedule.stages == 1:
             return
         self._execution = self.model.steps_per_execution
-        self._check()
+        self.check()
         steps = self._steps_of_a_stage()
         if self.draws:
             warn_of_slow_statistics(self.network, steps)

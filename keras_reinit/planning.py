@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_reinit.arguments import check_model
+from keras_reinit.callback import Reinitialize
 
 COLUMNS = ("fresh", "mixed", "scaled", "kept")
 
@@ -27,7 +28,7 @@ def plan(model, method, print_fn=print):
 
     Raises:
         ValueError: As when training begins: for a model that cannot be re-drawn or
-            that lacks what the method needs.
+            that lacks what the method needs, such as a loss or training data.
 
     Example:
 
@@ -46,6 +47,9 @@ def plan(model, method, print_fn=print):
     method = copy.copy(method)
     method.set_model(model)
     method.prepare()
+    # Some methods need what a model is compiled with; for others it is optional.
+    if model.compiled or type(method).check is not Reinitialize.check:
+        method.check()
     unit, starts = method.schedule.unit, method.schedule.starts
     rows = [
         {"stage": stage, unit: start, **_counts(method, stage)}

@@ -8,6 +8,7 @@ import signal
 import threading
 
 from keras_reinit import training
+from keras_reinit.results import json_line
 from keras_reinit.training.compiled import CompiledModels
 
 
@@ -68,7 +69,9 @@ def _end_with_parent():
 def attempt(config, folder=None, run=train):
     """A run, with a failure turned into a row that says why."""
     try:
-        return run(config, folder)
+        row = run(config, folder)
+        json_line(row)  # One that cannot be written has failed.
+        return row
     except Exception as error:
         return training.failure(config, error)
 

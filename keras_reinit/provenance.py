@@ -1,21 +1,25 @@
 """Where a result row comes from: versions, commit and device."""
 
-import importlib.metadata
 import pathlib
 import platform
 import subprocess
 
+import keras
+import numpy as np
 import tensorflow as tf
+
+import keras_reinit
 
 
 def provenance():
     """Versions, commit and device, for a result row."""
-    packages = ("keras_reinit", "keras", "tensorflow", "numpy")
+    # Not by the names of installed packages: TensorFlow has several.
+    packages = (keras_reinit, keras, tf, np)
     devices = tf.config.list_logical_devices()
     return {
         "versions": {
             "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in packages},
+            **{package.__name__: package.__version__ for package in packages},
         },
         "commit": COMMIT,
         "device": sorted({device.device_type for device in devices}),
@@ -24,17 +28,22 @@ def provenance():
 
 
 def _commit():
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
-        return subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            check=True,
-            cwd=pathlib.Path(__file__).parent,
-        ).stdout.strip()
+        # An installed package may lie in the repository of somebody's own project.
+        _git("ls-files", "--error-unmatch", pathlib.Path(__file__).name)
+        return _git("describe", "--always", "--dirty", "--abbrev=12")
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def _git(*arguments):
+    return subprocess.run(
+        ["git", *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=pathlib.Path(__file__).parent,
+    ).stdout.strip()
 
 
 # Taken at the import: the code that runs is the code of then.

@@ -1,5 +1,6 @@
 """Result rows: one JSON line a run, and honest intervals over seeds."""
 
+import collections
 import contextlib
 import dataclasses
 import json
@@ -10,6 +11,8 @@ import statistics
 import numpy as np
 from scipy import stats
 
+from keras_reinit.schedules import Stages
+
 fcntl = None
 with contextlib.suppress(ImportError):  # Not on Windows.
     import fcntl
@@ -19,9 +22,12 @@ def append_row(path, row):
     """Appends one row to a `rows.jsonl`; a line cut off by a crash is closed first.
 
     Several processes may do so at a time.
+
+    Raises:
+        ValueError: For a row with what JSON cannot hold, such as a NaN.
     """
     path = pathlib.Path(path)
-    line = json.dumps(row, sort_keys=True, allow_nan=False)
+    line = json_line(row)
     with open(path, "a", encoding="utf-8") as file:
         if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -29,6 +35,44 @@ def append_row(path, row):
         file.write(("\n" if torn else "") + line + "\n")
         file.flush()
         os.fsync(file.fileno())
+
+
+def json_line(row):
+    """A row as one line of JSON.
+
+    Raises:
+        ValueError: For what JSON cannot hold; the message says where it stands.
+
+    Example:
+
+    >>> json_line({"history": {"loss": [1.0, float("nan")]}})  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    ValueError: `row` must have ... Received: nan at history.loss.1
+    """
+    try:
+        return json.dumps(row, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        place, value = _not_json(row)
+        raise ValueError(
+            "`row` must have finite numbers, strings, lists and dicts. "
+            f"Received: {value!r} at {place}"
+        ) from error
+
+
+def _not_json(value, place=""):
+    """The first value inside that JSON cannot hold, and the path to it."""
+    inner = ()
+    if isinstance(value, dict):
+        inner = value.items()
+    elif isinstance(value, (list, tuple)):
+        inner = enumerate(value)
+    for key, one in inner:
+        try:
+            json.dumps(one, sort_keys=True, allow_nan=False)
+        except (TypeError, ValueError):
+            return _not_json(one, f"{place}.{key}" if place else str(key))
+    return place, value
 
 
 def read_rows(path):
@@ -89,14 +133,63 @@ def finished(rows):
     return [row for row in rows if row["status"] == "ok"]
 
 
-def mean_validation(rows):
-    """Mean validation accuracy after the last epoch, of rows that are `finished`."""
-    return statistics.mean(row["final"]["validation_accuracy"] for row in rows)
+# After the last epoch, or at the epoch with the best validation accuracy.
+REPORT_EPOCHS = ("final", "best")
+
+
+def mean_validation(rows, when="final"):
+    """Mean validation accuracy of finished rows, at one of `REPORT_EPOCHS`."""
+    return statistics.mean(row[when]["validation_accuracy"] for row in rows)
+
+
+def kind(row):
+    """What a run was: `"training"`, `"online"` or `"memorization"`."""
+    if "kind" in row:
+        return row["kind"]
+    # Older rows do not say.
+    if "curves" in row:
+        return "memorization"
+    return "online" if "examples" in row.get("final", {}) else "training"
+
+
+def schedule_of(row):
+    """The `Stages` that a row's run had."""
+    config = row["config"]
+    longer = config.get("full_budget") and config["method"] != "standard"
+    stages = config["stages"]
+    return Stages(config["epochs"] * (stages if longer else 1), stages)
 
 
 def by_seed(rows, when="final", metric="test_accuracy"):
     """Dict from seed to a metric, after the last (`"final"`) or the best epoch."""
     return {row["config"]["seed"]: row[when][metric] for row in rows}
+
+
+def code_notes(rows):
+    """What to keep in mind of the code that made some rows, a list of sentences.
+
+    Example:
+
+    >>> rows = [{"status": "ok", "commit": commit} for commit in ("1a2b", "3c4d-dirty")]
+    >>> code_notes(rows)  # doctest: +NORMALIZE_WHITESPACE
+    ['Rows of 2 versions of the code are compared: 1a2b (1 row), 3c4d-dirty (1 row).',
+     'Dirty: the code had changes that were not committed.']
+    """
+    commits = collections.Counter(row.get("commit") for row in finished(rows))
+    named = [
+        f"{commit or 'not recorded'} ({count} row{'s' * (count > 1)})"
+        for commit, count in commits.items()
+    ]
+    notes = []
+    if len(named) > 1:
+        notes.append(
+            f"Rows of {len(named)} versions of the code are compared: "
+            f"{', '.join(sorted(named))}."
+        )
+    if any(str(commit).endswith("-dirty") for commit in commits):
+        notes += [f"The code is {named[0]}."] if len(named) == 1 else []
+        notes.append("Dirty: the code had changes that were not committed.")
+    return notes
 
 
 def stage_fits(rows):

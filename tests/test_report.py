@@ -12,9 +12,12 @@ from absl import app
 from benchmarks import report as script
 from keras_reinit import naming, report, study
 from keras_reinit.config import Config
+from keras_reinit.keras_internals import rate_of
 from keras_reinit.plots import canvas
 from keras_reinit.report import commands, effects, page, verdict
+from keras_reinit.report import report as report_module
 from keras_reinit.results import append_row
+from keras_reinit.training.compiled import optimizer
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -195,6 +198,99 @@ def test_failures_without_a_config_are_in_the_report(tmp_path):
         append_row(tmp_path / "rows.jsonl", one)
     script.main(["script", str(tmp_path)])
     assert "WorkerDied" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_rows_of_other_versions_are_left_out_and_counted(tmp_path, capsys):
+    good = row("rifle", 0.9)
+    foreign = [
+        {**good, "config": {**good["config"], "method": "of_a_later_version"}},
+        {**good, "config": {**good["config"], "unknown_field": 1}},
+        {**good, "config": {"method": "rifle", "regularization": "Q"}},
+        {**good, "config": 3},
+        {**good, "final": {"test_accuracy": "high"}},
+        {k: v for k, v in good.items() if k != "final"},
+        {k: v for k, v in good.items() if k != "status"},
+        {"seed": 0},
+    ]
+    old = row("standard", 0.8)
+    for name in ("width", "dtype_policy", "noise", "temperature", "train_size"):
+        del old["config"][name]
+    for one in (*foreign, old, good):
+        append_row(tmp_path / "rows.jsonl", one)
+    script.main(["script", str(tmp_path)])
+    assert "8 rows of another version were left out" in capsys.readouterr().out
+    text = (tmp_path / "report.md").read_text()
+    assert "| no regularization | rifle | 0.900 ± inf | 1 | +0.100" in text
+
+
+def test_each_kind_of_row_in_a_folder_has_its_report(tmp_path):
+    for name in ("warm_start_digits", "memorization"):
+        rows = ROOT / "benchmarks" / "results" / name / "rows.jsonl"
+        lines = rows.read_text().splitlines(keepends=True)
+        with open(tmp_path / "rows.jsonl", "a") as file:
+            file.writelines(lines)
+    append_row(tmp_path / "rows.jsonl", row("rifle", 0.9))
+    script.main(["script", str(tmp_path)])
+    for name in ("report.html", "warm_start.md", "memorization.md"):
+        assert (tmp_path / name).stat().st_size > 500
+
+
+def test_a_full_budget_has_longer_stages():
+    rows = [
+        row(method, accuracy, full_budget=True)
+        for method, accuracy in (("standard", 0.5), ("rifle", 0.6))
+    ]
+    (effect,) = effects.effects(rows)
+    assert effect.steps_per_stage == 3 * 4  # Steps an epoch, epochs of each stage.
+    assert report_module._starts(rows) == (0, 4)
+    long = Config(**rows[1]["config"] | {"regularization": "C"})
+    # One cosine over all stages: Rifle's optimizer runs on.
+    assert rate_of(optimizer(long, 3)).first_decay_steps == 2 * 4 * 3
+    short = dataclasses.replace(long, full_budget=False)
+    assert rate_of(optimizer(short, 3)).first_decay_steps == 4 * 3
+
+
+def test_early_stopping_can_be_what_is_reported(tmp_path):
+    rows = [
+        {**row(method, final, seed), "best": {**row(method, best)["best"]}}
+        for method, final, best in (("standard", 0.5, 0.8), ("rifle", 0.7, 0.75))
+        for seed in range(3)
+    ]
+    cell = verdict.cells(rows)[1], verdict.cells(rows, "best")[1]
+    assert [c.difference.mean for c in cell] == pytest.approx([0.2, -0.05])
+    assert [c.other_difference.mean for c in cell] == pytest.approx([-0.05, 0.2])
+    assert effects.effects(rows, when="best")[0].by_seed[0] == pytest.approx(-0.05)
+    text = report.markdown(rows, "best")
+    assert "Test accuracy is with early stopping" in text
+    assert "| After the last epoch |" in text and "| -0.050 [" in text
+    first, *_ = report.write(rows, tmp_path, when="best")
+    assert "standard training with early stopping" in first.read_text()
+
+
+def test_other_code_is_said():
+    rows = [{**row("standard", 0.5), "commit": "1a2b"}]
+    assert "versions of the code" not in report.markdown(rows)
+    rows += [{**row("rifle", 0.6), "commit": "3c4d-dirty"}]
+    text = report.markdown(rows)
+    assert "2 versions of the code are compared: 1a2b (1 row), 3c4d-dirty (1 row)" in (
+        text
+    )
+    assert "changes that were not committed" in text
+    assert "changes that were not committed" in report.markdown(rows[1:])
+
+
+def test_data_of_one_name_and_other_contents_are_not_paired():
+    rows = [
+        {**row(method, 0.5), "data": digest}
+        for digest in ("a" * 32, "b" * 32)
+        for method in ("standard", "rifle")
+    ]
+    settings = [setting for setting, _ in naming.names(rows)]
+    assert settings[0] == settings[1] == "no regularization, data aaaaaaaa"
+    assert settings[2] == settings[3] == "no regularization, data bbbbbbbb"
+    assert naming.names(rows[:2])[0][0] == "no regularization"
+    older = {k: v for k, v in rows[0].items() if k != "data"}
+    assert naming.names([rows[0], older])[1][0] == "no regularization"
 
 
 def test_no_rows_are_said(tmp_path):

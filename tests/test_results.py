@@ -1,9 +1,13 @@
+import importlib.metadata
 import json
 import os
+import subprocess
 
 import pytest
+import tensorflow as tf
 
-from keras_reinit import results
+import keras_reinit
+from keras_reinit import provenance, results
 from keras_reinit.report.verdict import cells
 from keras_reinit.results import Interval
 
@@ -111,3 +115,27 @@ def test_cells():
     assert shrink_perturb.stage_fits == pytest.approx((1.0, 0.9))
     assert shrink_perturb.refits is False
     assert layerwise.accuracy is None and layerwise.failures == ("NaN",)
+
+
+def test_versions_need_no_installed_package_of_that_name(monkeypatch):
+    """TensorFlow is also installed as tensorflow-cpu, and this from its folder."""
+
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    versions = provenance.provenance()["versions"]
+    assert versions["tensorflow"] == tf.__version__
+    assert versions["keras_reinit"] == keras_reinit.__version__
+    assert set(versions) == {"python", "keras_reinit", "keras", "tensorflow", "numpy"}
+
+
+def test_the_commit_is_never_that_of_the_users_own_repository(tmp_path, monkeypatch):
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "mine"]):
+        identity = ["-c", "user.name=me", "-c", "user.email=me@example.com"]
+        subprocess.run(["git", *identity, *command], cwd=tmp_path, check=True)
+    installed = tmp_path / "site-packages" / "keras_reinit" / "provenance.py"
+    installed.parent.mkdir(parents=True)
+    installed.touch()
+    monkeypatch.setattr(provenance, "__file__", str(installed))
+    assert provenance._commit() is None

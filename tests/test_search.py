@@ -17,6 +17,7 @@ import pytest
 from benchmarks import launch
 from keras_reinit import results
 from keras_reinit.tuning import heartbeat, oracle
+from keras_reinit.tuning.cells import cells
 
 ROOT = pathlib.Path(__file__).parent.parent
 COMMAND = [
@@ -143,10 +144,14 @@ def test_a_worker_that_comes_back_after_the_chiefs_end_is_not_waited_for():
 
 
 def grid(folder, **kwargs):
+    objective, seeds = keras_tuner.Objective("val_accuracy", "max"), (0, 1)
     one = oracle.GridOracle(
-        keras_tuner.Objective("val_accuracy", "max"), folder, (0, 1), lambda line: None
+        objective,
+        folder,
+        seeds,
+        lambda: cells(lambda hp: hp.Choice("learning_rate", [0.1]), seeds),
+        lambda line: None,
     )
-    one.hyperparameters.Choice("learning_rate", [0.1])
     one.begin()
     return one
 

@@ -59,13 +59,13 @@ def fake_row(config, validation, test=0.0):
 def test_the_choice_is_by_mean_validation_accuracy_never_by_test():
     cell = [dataclasses.replace(BASE, learning_rate=rate) for rate in (0.1, 0.2, 0.3)]
     scores = {0.1: (0.9, 0.5), 0.2: (0.8, 0.8), 0.3: (0.99,)}
-    rows = [
+    rows = study.by_key(
         fake_row(
             dataclasses.replace(config, seed=seed), score, test=config.learning_rate
         )
         for config in cell
         for seed, score in enumerate(scores[config.learning_rate])
-    ]
+    )
     assert study.choose(cell, rows, seeds=(0, 1)).learning_rate == 0.2
     assert study.choose(cell, rows, seeds=(0, 1, 2)) is None
 
@@ -184,10 +184,14 @@ def test_what_is_no_tuple_is_said(change, message):
 
 
 def test_bad_studies():
-    with pytest.raises(ValueError, match="`tuning_seeds` must be"):
+    with pytest.raises(ValueError, match="`tuning_seeds` must be an integer in .1, 2."):
         dataclasses.replace(SMALL, tuning_seeds=3)
+    with pytest.raises(ValueError, match="`tuning_seeds` must be an integer"):
+        dataclasses.replace(SMALL, tuning_seeds="1")
     with pytest.raises(ValueError, match="`method` must be one of"):
         dataclasses.replace(SMALL, methods=("magic",))
+    with pytest.raises(ValueError, match="`processes` must be an integer >= 1"):
+        study.run_all([BASE], "rows.jsonl", processes="2")
 
 
 def test_settings_are_told_apart_by_name():
@@ -211,6 +215,58 @@ def test_settings_are_told_apart_by_name():
         "no regularization, full budget in each stage",
     ]
     assert setting_name({"regularization": "none", "label_noise": 0.0}) == names[0]
+
+
+def test_hyperparameters_of_standard_training_may_be_taken_for_all():
+    plan = dataclasses.replace(
+        SMALL, tune="standard", stages=(2, 1), learning_rates=(0.1, 0.2, 0.3)
+    )
+    search = plan.search_configs()
+    assert {config.method for config in search} == {"standard"} and len(search) == 3
+    scores = {0.1: 0.5, 0.2: 0.9, 0.3: 0.6}
+    rows = [fake_row(config, scores[config.learning_rate]) for config in search]
+    other = dataclasses.replace(search[0], method="shrink_perturb")
+    final = plan.final_configs([*rows, fake_row(other, 0.99)])
+    assert {config.learning_rate for config in final} == {0.2}
+    kinds = {(config.method, config.stages) for config in final}
+    assert kinds == {("standard", 2), ("shrink_perturb", 2), ("shrink_perturb", 1)}
+    with pytest.raises(ValueError, match="`methods` must have 'standard'"):
+        dataclasses.replace(plan, methods=("rifle",))
+    with pytest.raises(ValueError, match="`tune` must be one of"):
+        dataclasses.replace(plan, tune="none")
+
+
+def test_the_choice_is_at_the_reported_epoch():
+    plan = dataclasses.replace(SMALL, report_epoch="best")
+    rows = [
+        {
+            **fake_row(c, 1 - c.learning_rate),
+            "best": fake_row(c, c.learning_rate)["final"],
+        }
+        for c in plan.search_configs()
+    ]
+    assert {c.learning_rate for c in plan.final_configs(rows)} == {0.1}
+    assert {c.learning_rate for c in SMALL.final_configs(rows)} == {0.05}
+    assert len(study.compared(rows, "best")) == 2
+    with pytest.raises(ValueError, match="`report_epoch` must be one of"):
+        dataclasses.replace(plan, report_epoch="last")
+
+
+def test_a_run_with_a_nan_in_its_row_is_a_failure(tmp_path):
+    config = dataclasses.replace(BASE, seed=3)
+    lines = []
+    study.run_all(
+        [BASE, config], tmp_path / "rows.jsonl", processes=1, report=lines.append,
+        run=nan_of_seed_3,
+    )  # fmt: skip
+    failed, ok = sorted(read_rows(tmp_path / "rows.jsonl"), key=lambda r: r["status"])
+    assert "Received: nan at final.loss" in failed["reason"] and ok["status"] == "ok"
+
+
+def nan_of_seed_3(config, folder):
+    loss = float("nan") if config.seed == 3 else 0.5
+    row = fake_row(config, 0.5)
+    return {**row, "final": {**row["final"], "loss": loss}}
 
 
 def test_a_strategy_is_for_one_process(tmp_path):

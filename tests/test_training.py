@@ -270,3 +270,46 @@ def test_the_weight_norm_is_that_of_the_trained_network():
     # The weights of the best epoch are those that are left.
     left = sum(float((v.numpy() ** 2).sum()) for v in network.trainable_variables)
     assert left**0.5 == pytest.approx(norms[row["best"]["epoch"]], rel=1e-4)
+
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (200, 8, 8, 1), dtype="uint8")
+LABELS = np.arange(200) % 2
+OWN = Config(model="mlp", width=4, batch_size=32, epochs=1, stages=1)
+
+
+def own_network(shape=(8, 8, 1), classes=2):
+    layers = [keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(classes)]
+    return keras.Sequential(layers)
+
+
+@pytest.mark.parametrize(
+    ("changes", "arguments", "message"),
+    [
+        ({"train_size": 64}, {}, "`train_size` must be None or that of `splits`, 144"),
+        ({"validation_size": 5}, {}, "`validation_size` must be None or that of"),
+        ({}, {"splits": (IMAGES, LABELS)}, "`splits` must be `Splits`"),
+        ({}, {"network": "mlp"}, "`model` must be a `keras.Model`"),
+        ({}, {"network": own_network(classes=10)}, "`network` must .* 2 logits"),
+        ({}, {"network": own_network((4, 4, 1))}, r"`network` must .* \(8, 8, 1\)"),
+        ({"normalization": "imagenet"}, {}, "`normalization` must be 'fitted' unless"),
+    ],
+)
+def test_what_does_not_fit_own_data_is_refused_before_any_epoch(
+    changes, arguments, message
+):
+    epochs = []
+    seen = keras.callbacks.LambdaCallback(on_epoch_end=lambda e, logs: epochs.append(e))
+    arguments = {"splits": data.from_arrays((IMAGES, LABELS)), **arguments}
+    config = dataclasses.replace(OWN, **changes)
+    with pytest.raises(ValueError, match=message):
+        training.run(config, callbacks=[seen], **arguments)
+    assert not epochs
+
+
+def test_a_row_of_own_data_says_what_was_trained_on():
+    splits = data.from_arrays((IMAGES, LABELS), train_size=64)
+    row = training.run(dataclasses.replace(OWN, train_size=64), splits=splits)
+    assert row["config"]["train_size"] == row["train_examples"] == 64
+    assert row["data"] == splits.fingerprint and row["given"] == ["splits"]
+    row = training.run(OWN, splits=splits, network=own_network())
+    assert row["config"]["train_size"] is None and row["train_examples"] == 64

@@ -6,11 +6,18 @@ Zaidi et al. (2022), Equation 1, for classes: KL(teacher ‖ student) with a wei
 (CIFAR) or 2 (Tiny ImageNet). `keras_reinit.distillation.loss` has the divergences.
 """
 
+import random
+
 import keras
 import numpy as np
 from keras import ops
 
-from keras_reinit.arguments import check_choice, check_not_negative, check_positive
+from keras_reinit.arguments import (
+    check_choice,
+    check_not_negative,
+    check_positive,
+    checked_integer,
+)
 from keras_reinit.copying import (
     check_copy,
     copy_model,
@@ -76,7 +83,8 @@ class BornAgain(keras.Model):
             the temperature are not used then. The last two are for classes only.
         teacher_of: `"last"`: the teacher is the student at the end of the last stage.
             `"average"`: it has the mean weights of the ends of all stages so far.
-        seed: Integer, of the places that `"permuted"` knowledge changes.
+        seed: Integer >= 0, of the places that `"permuted"` knowledge changes; `None`
+            for one from Python's generator.
         cache: A `TeacherCache` of the training inputs, which then have keys: the
             teacher is asked once a stage about each, not in each step.
 
@@ -136,8 +144,11 @@ class BornAgain(keras.Model):
         self.cache = cache
         if cache is not None:
             cache.prepare(self.teacher)
+        self.seed = seed if seed is None else checked_integer("seed", seed)
         if knowledge == "permuted":
-            self.seed_generator = keras.random.SeedGenerator(seed)
+            if seed is None:
+                self.seed = random.randrange(2**31)
+            self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.generation = self.add_weight(
             shape=(), initializer="zeros", dtype="int32", trainable=False,
             name="generation",
@@ -325,6 +336,7 @@ class BornAgain(keras.Model):
             "divergence": self.divergence,
             "knowledge": self.knowledge,
             "teacher_of": self.teacher_of,
+            "seed": self.seed,
             "name": self.name,
         }
 

@@ -1,6 +1,7 @@
 """WHAT VALUES: fresh initial values for the weights of any built Keras model."""
 
 import collections.abc
+import random
 
 import keras
 import numpy as np
@@ -81,7 +82,8 @@ def reinitialize(
 
     Args:
         model: A built `keras.Model`.
-        seed: Integer >= 0, see `fresh_weights`; not needed to rewind.
+        seed: Integer >= 0, see `fresh_weights`, or `None` for one from Python's
+            generator, which `keras.utils.set_random_seed` sets.
         event: Integer >= 0, see `fresh_weights`.
         layers: Names or layers to re-initialize, at any depth; `None` means all. A
             layer that is re-initialized has the values it would get with `None`.
@@ -111,6 +113,7 @@ def reinitialize(
     if mode == "rewind":
         draws = _first_values(model, first_weights)
     else:
+        seed = random.randrange(2**31) if seed is None else seed
         seed, event = checked_integer("seed", seed), checked_integer("event", event)
         draws = fresh_draws(find_recipes(model, initializers, chosen), seed, event)
     for variable, draw in draws:

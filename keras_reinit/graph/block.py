@@ -181,12 +181,13 @@ def _block_name(group):
 
 def _split_at_ends(nodes, ends):
     by_name = {node.operation.name: node for node in nodes}
-    unknown = [name for name in ends if name not in by_name]
+    ends = list(ends) if isinstance(ends, (list, tuple)) else [ends]
+    unknown = [one for one in ends if not isinstance(one, str) or one not in by_name]
     groups = [] if unknown else cut_at(nodes, [by_name[name] for name in ends])
     if unknown or not all(groups):
         raise ValueError(
             "`ends` must be names of layers below the output layer, in the order of "
-            f"the data flow, of {list(by_name)}. Received: ends={list(ends)}"
+            f"the data flow, of {list(by_name)}. Received: ends={ends}"
         )
     return groups
 
@@ -225,7 +226,7 @@ def _joined(model, found, num_blocks):
         )
     if num_blocks is None:
         return found
-    if num_blocks not in range(1, len(found) + 1):
+    if isinstance(num_blocks, bool) or num_blocks not in range(1, len(found) + 1):
         raise ValueError(
             f"`num_blocks` must be an integer in [1, {len(found)}], the blocks of "
             f"{model.name!r}. Received: num_blocks={num_blocks!r}"

@@ -104,8 +104,8 @@ class Dash(Reinitialize):
         self.batch_size = batch_size
         self._axes = self._gradients = None
 
-    def _check(self):
-        super()._check()
+    def check(self):
+        super().check()
         check_loss(self.model)
         if self.data is None:
             raise ValueError(

@@ -126,8 +126,8 @@ class DenseSparseDense(Reinitialize):
             "`DenseSparseDense` must be a callback of `fit`, where its mask holds."
         )
 
-    def _check(self):
-        super()._check()
+    def check(self):
+        super().check()
         rates = plain_rates(optimizers_of(self.model))
         if self.final_rate != 1 and not rates:
             raise ValueError(

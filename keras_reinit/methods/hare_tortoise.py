@@ -49,8 +49,8 @@ class HareTortoise(Reinitialize):
     def __init__(self, schedule, *, optimizer_state="keep", when=None):
         super().__init__(schedule, optimizer_state=optimizer_state, seed=0, when=when)
 
-    def _check(self):
-        super()._check()
+    def check(self):
+        super().check()
         if not any(map(keeps_average, optimizers_of(self.model))):
             raise ValueError(
                 "`optimizer` must keep a moving average of the weights: pass "

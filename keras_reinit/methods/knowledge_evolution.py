@@ -18,7 +18,7 @@ choice="fixed")`.
 import keras
 import numpy as np
 
-from keras_reinit.arguments import check_share
+from keras_reinit.arguments import check_share, checked_type
 from keras_reinit.callback import Reinitialize
 from keras_reinit.graph.roles import bias_weights
 from keras_reinit.units import Units
@@ -64,7 +64,7 @@ class KnowledgeEvolution(Reinitialize):
         super().__init__(schedule, **kwargs)
         check_share("keep", keep)
         self.keep = keep
-        self.biases = biases
+        self.biases = checked_type("biases", biases, True)
         self._masks = None
 
     def prepare(self):

@@ -19,7 +19,7 @@ they are in both, unless told otherwise.
 
 import keras
 
-from keras_reinit.arguments import checked_integer
+from keras_reinit.arguments import checked_integer, checked_type
 from keras_reinit.callback import Reinitialize
 from keras_reinit.graph import blocks
 from keras_reinit.graph.roles import bias_weights, normalization_weights
@@ -71,10 +71,12 @@ class LaterLayerForgetting(Reinitialize):
     ):
         super().__init__(schedule, **kwargs)
         self.forget = checked_integer("forget", forget)
+        if num_blocks is not None:
+            num_blocks = checked_integer("num_blocks", num_blocks, low=1)
         self.num_blocks = num_blocks
         self.ends = ends
-        self.normalization = normalization
-        self.biases = biases
+        self.normalization = checked_type("normalization", normalization, False)
+        self.biases = checked_type("biases", biases, True)
         self._kept = None
 
     def prepare(self):

@@ -20,6 +20,7 @@ reading of the one public re-implementation (hlml/fortuitous_forgetting).
 import keras
 import numpy as np
 
+from keras_reinit.arguments import checked_integer, checked_type
 from keras_reinit.callback import Reinitialize
 from keras_reinit.graph import BlockNormalization, blocks
 
@@ -86,10 +87,12 @@ class LayerwiseReinit(Reinitialize):
         **kwargs,
     ):
         super().__init__(schedule, **kwargs)
+        if num_blocks is not None:
+            num_blocks = checked_integer("num_blocks", num_blocks, low=1)
         self.num_blocks = num_blocks
         self.ends = ends
-        self.rescale = rescale
-        self.normalize = normalize
+        self.rescale = checked_type("rescale", rescale, True)
+        self.normalize = checked_type("normalize", normalize, True)
         self._norms = None
         self._end = None
 

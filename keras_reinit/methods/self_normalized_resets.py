@@ -30,7 +30,7 @@ and here, a reset counts as a firing. Where they differ:
 import keras
 import numpy as np
 
-from keras_reinit.arguments import checked_integer
+from keras_reinit.arguments import check_positive, checked_integer, is_number
 from keras_reinit.units import Recycling, UnitStatistics
 
 
@@ -148,14 +148,14 @@ class SelfNormalizedResets(Recycling):
         **kwargs,
     ):
         super().__init__(schedule, **kwargs)
-        for name, value, fits, limit in (
-            ("threshold", threshold, threshold > 0, "> 0"),
-            ("percentile", percentile, 0 < percentile < 1, "in (0, 1)"),
-            ("expansion", expansion, expansion > 1, "> 1"),
+        check_positive("threshold", threshold)
+        for name, value, low, high in (
+            ("percentile", percentile, 0, 1),
+            ("expansion", expansion, 1, float("inf")),
         ):
-            if not fits:
+            if not (is_number(value) and low < value < high):
                 raise ValueError(
-                    f"`{name}` must be {limit}. Received: {name}={value!r}"
+                    f"`{name}` must be in ({low}, {high}). Received: {name}={value!r}"
                 )
         self.threshold = threshold
         self.period = checked_integer("period", period, low=1)

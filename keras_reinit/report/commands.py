@@ -6,6 +6,7 @@ import dataclasses
 from keras_reinit.config import Config
 from keras_reinit.naming import names
 from keras_reinit.report.page import Section
+from keras_reinit.results import kind
 
 # What a study has several values of where none is given.
 TUNED = ("method", "regularization", "label_noise", "learning_rate", "weight_decay")
@@ -54,13 +55,6 @@ def _call(row, without):
     ]
     given = [f"{name}=..." for name in row["given"]]
     return f"training.run(Config({', '.join(fields)}), {', '.join(given)})"
-
-
-def kind(row):
-    """What a run was: `"training"`, `"online"` or `"memorization"`."""
-    if "curves" in row:
-        return "memorization"
-    return "online" if "examples" in row.get("final", {}) else "training"
 
 
 def shared_fields(rows):

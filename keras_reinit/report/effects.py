@@ -9,6 +9,7 @@ from keras_reinit.results import (
     by_seed,
     finished,
     paired_difference,
+    schedule_of,
     stage_fits,
 )
 
@@ -51,16 +52,17 @@ class Effect:
     @property
     def steps_per_stage(self):
         """How many steps a stage has."""
-        config = self.row["config"]
-        return self.row["steps_per_epoch"] * config["epochs"] // config["stages"]
+        schedule = schedule_of(self.row)
+        return self.row["steps_per_epoch"] * schedule.total // schedule.stages
 
 
-def effects(rows, without=()):
+def effects(rows, without=(), when="final"):
     """Returns a list of `Effect`, in the order of the rows; standard has none.
 
     Args:
         rows: Rows that are compared, of `study.compared`.
         without: See `names`.
+        when: One of `keras_reinit.results.REPORT_EPOCHS`, for the test accuracy.
 
     Example:
 
@@ -85,7 +87,7 @@ def effects(rows, without=()):
     for ((setting, method), plain), some in groups.items():
         if method != "standard":
             baseline = standard.get(setting, [])
-            ours, theirs = by_seed(some), by_seed(baseline)
+            ours, theirs = by_seed(some, when), by_seed(baseline, when)
             gains = {s: ours[s] - theirs[s] for s in ours.keys() & theirs.keys()}
             lowest = min(stage_fits(some)[1:], default=float("nan"))
             last = next(reversed(stage_fits(baseline)), float("nan"))

@@ -10,12 +10,13 @@ from keras_reinit import plots
 from keras_reinit.naming import by_setting
 from keras_reinit.results import (
     Interval,
+    code_notes,
     finished,
     markdown_table,
     paired_difference,
+    schedule_of,
     verdict,
 )
-from keras_reinit.schedules import Stages
 from keras_reinit.training.memorization import MEASURES
 
 BASELINE = "standard"
@@ -100,15 +101,13 @@ def markdown(rows):
     lines = [
         [name, *(_correlation(one[name]) for one in related.values())] for name in names
     ]
-    return "\n".join(
+    return "\n\n".join(
         [
             markdown_table(HEADER, map(_line, memories(rows))),
-            "",
             RULE,
-            "",
             markdown_table(["Goes with test accuracy", *related], lines),
-            "",
             RELATION_RULE,
+            *code_notes(rows),
         ]
     )
 
@@ -127,12 +126,10 @@ def _memory(setting, method, methods):
         baseline = []
     test, flipped = (_ends(rows, name) for name in ("test", "flipped"))
     ends = [row["stages"] for row in rows]
-    config = rows[0]["config"]
-    schedule = Stages(config["epochs"], config["stages"])
     return Memory(
         setting,
         method,
-        stages=schedule.starts,
+        stages=schedule_of(rows[0]).starts,
         accuracy=Interval.of(list(test.values())),
         difference=paired_difference(test, _ends(baseline, "test")),
         learned=tuple(

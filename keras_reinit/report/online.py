@@ -8,6 +8,7 @@ from keras_reinit import plots
 from keras_reinit.naming import by_setting
 from keras_reinit.results import (
     Interval,
+    code_notes,
     finished,
     markdown_table,
     paired_difference,
@@ -73,7 +74,7 @@ def markdown(rows):
     table = markdown_table(
         HEADER, [_line(one, whole.get(one.setting)) for one in found]
     )
-    return "\n".join([table, "", RULE])
+    return "\n\n".join([table, RULE, *code_notes(rows)])
 
 
 def _line(one, whole):

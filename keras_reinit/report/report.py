@@ -16,9 +16,8 @@ from keras_reinit.report.page import Figure, Section
 from keras_reinit.report.sensitivity import RULE as SENSITIVITY_RULE
 from keras_reinit.report.sensitivity import sensitivities
 from keras_reinit.report.verdict import cells, matrix
-from keras_reinit.report.verdict_table import markdown
-from keras_reinit.results import finished, verdict
-from keras_reinit.schedules import Stages
+from keras_reinit.report.verdict_table import EPOCHS, markdown
+from keras_reinit.results import code_notes, finished, schedule_of, verdict
 
 __all__ = ["figure_png", "markdown", "sections", "write"]
 TITLE = "When does re-initialization work?"
@@ -27,7 +26,7 @@ CHANGES = ("Setting", "Method", "From", "To", "Change of the effect", "Verdict")
 CURVES = {"validation_accuracy": "validation accuracy", "weight_norm": "weight norm"}
 
 
-def write(rows, folder, grids=None):
+def write(rows, folder, grids=None, when="final"):
     """Writes report.md, verdict.png and report.html; returns their paths.
 
     Args:
@@ -35,6 +34,7 @@ def write(rows, folder, grids=None):
         folder: Path.
         grids: All rows, of which whole grids of learning rate and weight decay are
             drawn as heat maps; `None` for `rows`.
+        when: The epoch that is reported: `"final"`, or `"best"` for early stopping.
 
     Raises:
         ValueError: If there are no rows.
@@ -43,35 +43,36 @@ def write(rows, folder, grids=None):
         raise ValueError("`rows` must have at least one row. Received: []")
     folder = pathlib.Path(folder)
     paths = [folder / name for name in ("report.md", "verdict.png", "report.html")]
-    parts = sections(rows, rows if grids is None else grids)
+    parts = sections(rows, rows if grids is None else grids, when)
     paths[0].write_text(page.markdown(TITLE, parts), encoding="utf-8")
-    paths[1].write_bytes(figure_png(rows))
+    paths[1].write_bytes(figure_png(rows, when))
     paths[2].write_text(page.html(TITLE, parts), encoding="utf-8")
     return paths
 
 
-def sections(rows, grids):
-    """The parts of the report, each a `page.Section`; those without content lack.
+def sections(rows, grids, when="final"):
+    """The parts of the report that have content, each a `page.Section`.
 
     Args:
         rows: The rows that are compared.
-        grids: See `write`.
+        grids, when: See `write`.
     """
-    header, lines = matrix(cells(rows))
+    found = cells(rows, when)
+    header, lines = matrix(found)
     parts = [
         Section(
             "At a glance",
             (
-                "Test accuracy of standard training after the last epoch, and paired "
+                f"Test accuracy of standard training {EPOCHS[when]}, and paired "
                 "differences to it, with 95% intervals over seeds; bold: clear.",
             ),
             header=tuple(header),
             lines=tuple(map(tuple, lines)),
         ),
-        _verdict(rows),
+        _verdict(rows, found, when),
         *(_curves(rows, *one) for one in CURVES.items()),
-        *(_along(rows, axis) for axis in axes(rows)),
-        _sensitivity(grids),
+        *(_along(rows, axis, when) for axis in axes(rows)),
+        _sensitivity(grids, when),
         _failures(grids),
         _configuration(rows),
         commands.section(rows),
@@ -79,14 +80,13 @@ def sections(rows, grids):
     return [part for part in parts if part is not None]
 
 
-def figure_png(rows):
+def figure_png(rows, when="final"):
     """The verdict's figure, as the bytes of a PNG file."""
     found = _mean_curves(rows, "validation_accuracy")
-    return plots.png(plots.verdict_figure(cells(rows), found, _starts(rows)))
+    return plots.png(plots.verdict_figure(cells(rows, when), found, _starts(rows)))
 
 
-def _verdict(rows):
-    found = cells(rows)
+def _verdict(rows, found, when):
     figures = []
     for setting in dict.fromkeys(cell.setting for cell in found):
         here = [c for c in found if c.setting == setting and c.difference is not None]
@@ -99,11 +99,11 @@ def _verdict(rows):
             figures.append(Figure(setting, alt, svg))
     return Section(
         "Verdict",
-        (verdict_table.title(rows), verdict_table.RULE.replace("*", "")),
+        (verdict_table.title(rows), verdict_table.rule(when).replace("*", "")),
         tuple(figures),
-        verdict_table.HEADER,
+        verdict_table.header(when),
         tuple(map(verdict_table.line, found)),
-        tuple(verdict_table.notes(found)),
+        tuple(verdict_table.notes(found)) + tuple(code_notes(rows)),
     )
 
 
@@ -122,9 +122,9 @@ def _curves(rows, name, label):
     ) else None  # fmt: skip
 
 
-def _along(rows, axis):
+def _along(rows, axis, when):
     """How effects change with a number in which settings differ."""
-    found = effects(rows, without=(axis,))
+    found = effects(rows, without=(axis,), when=when)
     lines = collections.defaultdict(lambda: collections.defaultdict(list))
     for one in found:
         if one.interval is not None:
@@ -158,8 +158,8 @@ def _along(rows, axis):
     )
 
 
-def _sensitivity(rows):
-    found = sensitivities(rows)
+def _sensitivity(rows, when):
+    found = sensitivities(rows, when=when)
     if not found:
         return None
     return Section(
@@ -216,7 +216,6 @@ def _mean_curves(rows, name):
 
 def _starts(rows):
     """Where stages begin, if that is the same in all rows."""
-    starts = {
-        Stages(row["config"]["epochs"], row["config"]["stages"]).starts for row in rows
-    }
+    others = [row for row in rows if row["config"]["method"] != "standard"]
+    starts = {schedule_of(row).starts for row in others}
     return starts.pop() if len(starts) == 1 else ()

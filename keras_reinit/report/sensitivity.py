@@ -39,8 +39,8 @@ class Sensitivity:
         setting: String, such as `"DCW"`.
         method: String.
         learning_rates, weight_decays: Tuples, the axes of the grid.
-        accuracy: Array (learning rates, weight decays) of mean test accuracies after
-            the last epoch; NaN where all trainings failed.
+        accuracy: Array (learning rates, weight decays) of mean test accuracies; NaN
+            where all trainings failed.
         share: `Interval` over seeds of the share of the grid near its best.
         difference: `Interval` of the paired differences of it to standard training,
             or `None`.
@@ -55,7 +55,7 @@ class Sensitivity:
     difference: Interval | None
 
 
-def sensitivities(rows, within=WITHIN):
+def sensitivities(rows, within=WITHIN, when="final"):
     """Returns a list of `Sensitivity`, of all methods that have a whole grid.
 
     Args:
@@ -63,6 +63,7 @@ def sensitivities(rows, within=WITHIN):
             method, stages, momentum, setting and seed only. A seed counts for a method
             where it has rows, failed ones included, for the whole grid.
         within: Float >= 0, how much below the best still counts.
+        when: One of `keras_reinit.results.REPORT_EPOCHS`, for the test accuracy.
 
     Example:
 
@@ -82,7 +83,7 @@ def sensitivities(rows, within=WITHIN):
     return [
         one
         for setting, some in by_setting.items()
-        for one in _of_setting(setting, some, within)
+        for one in _of_setting(setting, some, within, when)
     ]
 
 
@@ -100,13 +101,13 @@ def markdown(found, within=WITHIN):
     return "\n".join([markdown_table(header, map(_line, found)), "", RULE])
 
 
-def write(rows, folder, within=WITHIN):
+def write(rows, folder, within=WITHIN, when="final"):
     """Writes `sensitivity.md` and `.png` into a folder, if there is a whole grid.
 
     Returns:
         List of the paths that were written.
     """
-    found = sensitivities(rows, within)
+    found = sensitivities(rows, within, when)
     if not found:
         return []
     (folder / "sensitivity.md").write_text(
@@ -117,7 +118,7 @@ def write(rows, folder, within=WITHIN):
     return [folder / "sensitivity.md", folder / "sensitivity.png"]
 
 
-def _of_setting(setting, rows, within):
+def _of_setting(setting, rows, within, when):
     axes = [sorted({row["config"][name] for _, row in rows}) for name in AXES]
     places = list(itertools.product(*axes))
     if len(places) < 2:
@@ -125,7 +126,7 @@ def _of_setting(setting, rows, within):
     known = collections.defaultdict(lambda: collections.defaultdict(dict))
     for method, row in rows:
         config, ok = row["config"], row["status"] == "ok"
-        accuracy = row["final"]["test_accuracy"] if ok else np.nan
+        accuracy = row[when]["test_accuracy"] if ok else np.nan
         place = tuple(config[name] for name in AXES)
         known[method][config["seed"]][place] = accuracy
     grids = {

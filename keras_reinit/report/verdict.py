@@ -14,6 +14,7 @@ from keras_reinit.results import (
 
 # Share of standard training's fit that a stage must reach to count as re-fitted.
 REFIT = 0.95
+OTHER_EPOCH = {"final": "best", "best": "final"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,11 +24,11 @@ class Cell:
     Attributes:
         setting: String, such as `"DCW + 40% noise"`.
         method: String.
-        accuracy: `Interval` of the test accuracy after the last epoch.
+        accuracy: `Interval` of the test accuracy at the reported epoch.
         difference: `Interval` of the paired differences to standard training, or
             `None` for standard training itself and without common seeds.
-        early_stopping, early_stopping_difference: The same at the epoch with the
-            best validation accuracy.
+        other_accuracy, other_difference: The same at the other one of
+            `keras_reinit.results.REPORT_EPOCHS`.
         stage_fits: Tuple of mean training accuracies at the end of each stage.
         refits: Whether every later stage fits the training set about as well as
             standard training does at its end; `None` where that cannot be said.
@@ -39,8 +40,8 @@ class Cell:
     method: str
     accuracy: Interval | None
     difference: Interval | None
-    early_stopping: Interval | None
-    early_stopping_difference: Interval | None
+    other_accuracy: Interval | None
+    other_difference: Interval | None
     stage_fits: tuple
     refits: bool | None
     learning_rate: float
@@ -53,19 +54,20 @@ class Cell:
         return verdict(self.difference)
 
     @property
-    def early_stopping_word(self):
-        """The verdict with early stopping."""
-        return verdict(self.early_stopping_difference)
+    def other_word(self):
+        """The verdict at the other epoch."""
+        return verdict(self.other_difference)
 
 
-def cells(rows):
+def cells(rows, when="final"):
     """Returns a tuple of `Cell`, setting by setting, in the order of the rows.
 
     Args:
         rows: Rows of `training.run`, one for each method, setting and seed.
+        when: The reported epoch, one of `keras_reinit.results.REPORT_EPOCHS`.
     """
     return tuple(
-        _cell(setting, method, methods)
+        _cell(setting, method, methods, when)
         for setting, methods in by_setting(rows).items()
         for method in methods
     )
@@ -108,21 +110,22 @@ def emphasized(cell, text):
     return f"{strong}{text}{strong}"
 
 
-def _cell(setting, method, methods):
+def _cell(setting, method, methods, when):
     rows = finished(methods[method])
     standard = finished(methods.get("standard", []))
     fits = stage_fits(rows)
     config = methods[method][0]["config"]
     is_standard = method == "standard"
-    accuracy, difference = _compare(rows, standard, "final", is_standard)
-    early, early_difference = _compare(rows, standard, "best", is_standard)
+    accuracy, difference = _compare(rows, standard, when, is_standard)
+    other = OTHER_EPOCH[when]
+    other_accuracy, other_difference = _compare(rows, standard, other, is_standard)
     return Cell(
         setting,
         method,
         accuracy=accuracy,
         difference=difference,
-        early_stopping=early,
-        early_stopping_difference=early_difference,
+        other_accuracy=other_accuracy,
+        other_difference=other_difference,
         stage_fits=fits,
         refits=_refits(method, fits, stage_fits(standard)),
         learning_rate=config["learning_rate"],

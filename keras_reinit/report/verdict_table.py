@@ -1,44 +1,58 @@
 """The verdict as a table: its title, a line for each cell, notes and the rule."""
 
 from keras_reinit.naming import value_of
-from keras_reinit.report.verdict import REFIT, cells
-from keras_reinit.results import finished, markdown_table
+from keras_reinit.report.verdict import OTHER_EPOCH, REFIT, cells
+from keras_reinit.results import code_notes, finished, markdown_table
 
+# What tables call the two epochs that can be reported.
+EPOCHS = {"final": "after the last epoch", "best": "with early stopping"}
 RULE = (
     "*helps* / *hurts*: the 95% interval (Student's t) of the paired differences to "
     "standard training, seed by seed, lies wholly above / below zero; else, or with "
     "fewer than three seeds, *no clear effect*. The interval is over seeds, for this "
-    "one test set; each cell is judged on its own. Test accuracy is after the last "
-    "epoch; *early stopping* takes the epoch of the best validation accuracy instead. "
+    "one test set; each cell is judged on its own. Test accuracy is {epoch}; *early "
+    "stopping* takes the epoch of the best validation accuracy. "
     "Learning rate and weight decay were chosen for each method and setting on "
     "validation data. D is augmentation, C cosine annealing in each stage, W weight "
     "decay."
 )
-HEADER = (
-    "Setting",
-    "Method",
-    "Test accuracy",
-    "n",
-    "Difference to standard",
-    "Verdict",
-    "Training accuracy at stage ends",
-    "With early stopping",
-    "Difference to standard",
-    "Verdict",
-    "Learning rate, weight decay",
-)
 
 
-def markdown(rows):
+def rule(when="final"):
+    """What the columns mean, with the reported epoch."""
+    return RULE.format(epoch=EPOCHS[when])
+
+
+def header(when="final"):
+    """The names of the columns, as a tuple."""
+    return (
+        "Setting",
+        "Method",
+        "Test accuracy",
+        "n",
+        "Difference to standard",
+        "Verdict",
+        "Training accuracy at stage ends",
+        EPOCHS[OTHER_EPOCH[when]].capitalize(),
+        "Difference to standard",
+        "Verdict",
+        "Learning rate, weight decay",
+    )
+
+
+def markdown(rows, when="final"):
     """The verdict as Markdown: title, table, notes and the rule.
 
     Args:
         rows: List of result rows, one for each method, setting and seed.
+        when: The reported epoch, one of `keras_reinit.results.REPORT_EPOCHS`.
     """
-    found = cells(rows)
-    table = markdown_table(HEADER, map(line, found))
-    told = [f"- {note}" for note in notes(found)]
-    return "\n".join([title(rows), "", table, "", *told, *[""] * bool(told), RULE])
+    found = cells(rows, when)
+    table = markdown_table(header(when), map(line, found))
+    told = [f"- {note}" for note in [*notes(found), *code_notes(rows)]]
+    return "\n".join(
+        [title(rows), "", table, "", *told, *[""] * bool(told), rule(when)]
+    )
 
 
 def title(rows):
@@ -71,9 +85,9 @@ def line(cell):
         _signed(cell.difference),
         cell.word,
         " → ".join(f"{fit:.3f}" for fit in cell.stage_fits),
-        str(cell.early_stopping or "—"),
-        _signed(cell.early_stopping_difference),
-        cell.early_stopping_word,
+        str(cell.other_accuracy or "—"),
+        _signed(cell.other_difference),
+        cell.other_word,
         f"{cell.learning_rate:g}, {cell.weight_decay:g}",
     )
 

@@ -20,6 +20,7 @@ from keras_reinit.training.compiled import (
     network_for,
     num_steps,
     one_hot,
+    standardization,
     wrapped,
 )
 from keras_reinit.training.evaluation import Evaluations, evaluator, parts
@@ -70,13 +71,15 @@ def run(config, folder=None):
     model = wrapped(config, network)
     arrived = [_so_far(splits, stage, config.stages) for stage in range(config.stages)]
     # The inputs of a network must mean the same in all stages.
-    standardize = data.Standardize.fit(arrived[0].train[0])
+    standardize = standardization(config, arrived[0])
     rows = [
         _train(config, stage, part, model, standardize)
         for stage, part in enumerate(arrived)
     ]
     return {
+        "kind": "online",
         "config": dataclasses.asdict(config),
+        "data": splits.fingerprint,
         "status": "ok",
         "final": rows[-1],
         "stages": rows,

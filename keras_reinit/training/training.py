@@ -10,10 +10,16 @@ import keras
 import tensorflow as tf
 
 from keras_reinit import data
-from keras_reinit.arguments import check_choice
+from keras_reinit.arguments import check_choice, check_model
 from keras_reinit.network import network_of
 from keras_reinit.provenance import provenance
-from keras_reinit.training.compiled import Compiled, augmentation, num_steps, one_hot
+from keras_reinit.training.compiled import (
+    Compiled,
+    augmentation,
+    num_steps,
+    one_hot,
+    standardization,
+)
 from keras_reinit.training.evaluation import Evaluations, StageEnds, Validation, parts
 
 STRATEGIES = ("none", "mirrored", "tpu")
@@ -34,11 +40,13 @@ def run(
     Args:
         config: A `Config`.
         splits: `Splits` of your own, such as `keras_reinit.data.from_arrays` returns,
-            in place of the data set that the config names.
+            in place of the data set that the config names. Sizes that the config
+            names must be theirs.
         network: A built, uncompiled `keras.Model` that returns logits, in place of
             that which `config.model` names. Its first weights are drawn anew, by
             seed; it is trained in place.
-        callbacks: Further callbacks of `fit`; they must not change the training.
+        callbacks: Further callbacks of `fit`; they must neither change nor end the
+            training.
         models: A `CompiledModels` of this process to take the network from; the row
             is the same, but for its seconds.
         folder: Where the data set lies, see `keras_reinit.data.load`.
@@ -57,7 +65,8 @@ def run(
         the network has memorized.
 
     Raises:
-        ValueError: For a data set that cannot be had or does not fit the config.
+        ValueError: For a data set that cannot be had or does not fit the config, or
+            where a callback ends the training.
         FloatingPointError: If the training diverges.
     """
     began = time.time()
@@ -65,8 +74,11 @@ def run(
     if splits is None:
         splits = load(config, folder)
     else:
+        _check_splits(splits, config)
         config = dataclasses.replace(config, dataset=splits.name)
         splits = prepared(config, splits)
+    if network is not None:
+        _check_network(network, splits)
     keras.utils.set_random_seed(config.seed)
     chosen = _strategy(strategy)
     with chosen.scope():
@@ -78,7 +90,9 @@ def run(
     if models is not None:
         models.give_back(config, splits, compiled)
     return {
+        "kind": "training",
         "config": dataclasses.asdict(config),
+        "data": splits.fingerprint,
         "given": [name for name, value in given.items() if value is not None],
         "status": "ok",
         "final": ends[-1],
@@ -110,6 +124,41 @@ def failure(config, error):
         "reason": f"{type(error).__name__}: {str(error)[:1000]}",
         **provenance(),
     }
+
+
+def _check_splits(splits, config):
+    """A `ValueError` where a row would tell of other sizes than those trained on."""
+    if not isinstance(splits, data.Splits):
+        raise ValueError(
+            "`splits` must be `Splits`, such as `keras_reinit.data.from_arrays` "
+            f"returns. Received: {type(splits)}"
+        )
+    for name in ("train_size", "validation_size"):
+        size, wanted = len(getattr(splits, name[:-5])[1]), getattr(config, name)
+        if wanted not in (None, size):
+            raise ValueError(
+                f"`{name}` must be None or that of `splits`, {size}. "
+                f"Received: {name}={wanted}"
+            )
+
+
+def _check_network(network, splits):
+    """A `ValueError` for a network that does not fit the images or classes."""
+    check_model(network)
+    images, classes = splits.train[0].shape[1:], splits.num_classes
+    shapes = network.input_shape, network.output_shape
+    if not all(map(_fit, shapes, ((None, *images), (None, classes)))):
+        raise ValueError(
+            f"`network` must take images of shape {images} and return {classes} "
+            f"logits. Received: inputs {shapes[0]}, outputs {shapes[1]}"
+        )
+
+
+def _fit(shape, wanted):
+    """Whether a shape is as wanted, up to unknown sizes."""
+    if not isinstance(shape, tuple) or len(shape) != len(wanted):
+        return False
+    return all(None in p or p[0] == p[1] for p in zip(shape, wanted, strict=True))
 
 
 def _strategy(name):
@@ -159,6 +208,8 @@ def prepared(config, splits):
             f"`steps_per_execution` must divide the {steps} steps of an epoch. "
             f"Received: steps_per_execution={config.steps_per_execution}"
         )
+    if config.normalization != "fitted":
+        standardization(config, splits)  # Raises for images that it does not fit.
     noise = config.label_noise_value()
     if noise is None:
         return splits
@@ -169,7 +220,7 @@ def prepared(config, splits):
 
 def _train(config, splits, compiled, callbacks):
     classes = one_hot(config, splits)
-    standardize = data.Standardize.fit(splits.train[0])
+    standardize = standardization(config, splits)
     stream = data.train_dataset(
         *splits.train,
         config.batch_size,
@@ -203,6 +254,11 @@ def _train(config, splits, compiled, callbacks):
             + [Finite(), Validation(evaluations), ends, norms, *callbacks, best],
             verbose=0,
         ).history
+    if len(history["accuracy"]) < config.schedule.total:
+        raise ValueError(
+            f"`callbacks` must not end a training before its {config.schedule.total} "
+            f"epochs. Received: an end after {len(history['accuracy'])} epochs"
+        )
     curves = {
         name: [round(float(value), 5) for value in history[key]]
         for name, key in (

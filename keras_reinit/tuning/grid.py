@@ -6,7 +6,14 @@ import time
 import keras_tuner
 
 from keras_reinit import training
-from keras_reinit.results import append_row, unreadable_lines, writable_folder
+from keras_reinit.arguments import checked_integer
+from keras_reinit.results import (
+    append_row,
+    json_line,
+    unreadable_lines,
+    writable_folder,
+)
+from keras_reinit.tuning.cells import cells
 from keras_reinit.tuning.heartbeat import Heartbeat
 from keras_reinit.tuning.hparams import write_trial
 from keras_reinit.tuning.hypermodel import HyperModel
@@ -21,21 +28,24 @@ class GridSearch(keras_tuner.Tuner):
     """Trains every combination of hyperparameters with every seed, once.
 
     Each training appends a row to `rows.jsonl` in its folder, and writes what
-    `tensorboard --logdir` on that folder shows under HParams. The same search, begun
-    again, goes on with what is missing, after whatever end; a larger grid adds its
-    cells. A training that fails is a row that says why: it is tried again with the
-    next search, unless its loss was not finite.
+    `tensorboard --logdir` on that folder shows under HParams. The same search, started
+    again, continues with what is missing, however it ended; a larger grid adds its
+    cells. A finished training is found again only if all that decided it is the same:
+    its config and values, the contents of the data set, the objective, `epoch`, and
+    the code of `build`. A training that fails is a row that says why: it is tried again
+    with the next search, unless its loss was not finite.
 
     Args:
         hypermodel: A `HyperModel`.
-        objective: As any tuner's, see `HyperModel`.
-        seeds: Integers; trials that share one are pairs, see `Config`.
+        objective: One objective, as any tuner's, see `HyperModel`.
+        seeds: Different integers >= 0; trials that share one are pairs, see `Config`.
         directory: Folder of the search, for `rows.jsonl`.
         report: Function that takes lines of progress.
 
     Raises:
-        ValueError: For an unknown objective, a folder that cannot be written to, or
-            hyperparameters whose values cannot be listed.
+        ValueError: For an unknown objective, seeds that are not different integers, a
+            folder that cannot be written to, or hyperparameters whose values cannot be
+            listed.
 
     Example:
 
@@ -68,7 +78,8 @@ class GridSearch(keras_tuner.Tuner):
                 f"{self.rows}: {torn} lines cannot be read (cut off by a crash or a "
                 "full disk); their trials are run again, all others are kept"
             )
-        oracle = GridOracle(objective, folder, tuple(seeds), report)
+        seeds = checked_seeds(seeds)
+        oracle = GridOracle(objective, folder, seeds, self._list_cells, report)
         _check_objective(oracle.objective, hypermodel.METRICS)
         super().__init__(
             oracle, hypermodel,
@@ -77,20 +88,41 @@ class GridSearch(keras_tuner.Tuner):
         if self.oracle is oracle:  # Else a chief has its own.
             oracle.begin()
 
-    def search(self, *args, **kwargs):
-        """Trains what is missing."""
-        kwargs.setdefault("verbose", 0)
+    def search(self, *args, verbose=0, **kwargs):
+        """Trains what is missing; takes no data and no arguments of `fit`."""
+        if args or kwargs:
+            unused = ["x", "y"][: len(args)] + sorted(kwargs)
+            raise ValueError(
+                "`search` must not be given data or arguments of `fit`, which are "
+                f"decided by the `Config` of a trial. Received: {', '.join(unused)}"
+            )
         with Heartbeat(pathlib.Path(self.project_dir), self.tuner_id) as self._heart:
-            super().search(*args, **kwargs)
+            super().search(verbose=verbose)
 
     def missing(self):
         """The `Config`s of the trainings that are not done yet, as a list."""
-        space, configs = self.oracle.get_space(), []
-        for values in self.oracle.missing():
-            hp = space.copy()
-            hp.values = dict(values)
-            configs.append(self.hypermodel.config(hp))
-        return configs
+        return [self.hypermodel.config(_hp(v)) for v in self.oracle.missing()]
+
+    def results(self):
+        """The last row of each cell that has one, as a list."""
+        return self.oracle.rows()
+
+    def get_best_models(self, num_models=1):
+        """Is refused: rows are kept, and no weights."""
+        raise ValueError(
+            "`GridSearch` keeps rows, not weights. Train a network with the best "
+            "values: `network = hypermodel.build(hp); hypermodel.fit(hp, network)`, "
+            "where `hp = tuner.get_best_hyperparameters()[0]`. "
+            f"Received: num_models={num_models}"
+        )
+
+    def _list_cells(self):
+        def identify(values):
+            objective = self.oracle.objective
+            named = {"objective": [objective.name, objective.direction]}
+            return {**self.hypermodel.identity(_hp(values)), **named}
+
+        return cells(self.hypermodel.declare, self.oracle.seeds, identify)
 
     def run_trial(self, trial, *args, **kwargs):
         """One training, one row."""
@@ -114,7 +146,9 @@ class GridSearch(keras_tuner.Tuner):
         for _ in range(TRIES):
             try:
                 row = self.hypermodel.run(hp)
-                return {**row, "metrics": self.hypermodel.metrics(row)}
+                row = {**row, "metrics": self.hypermodel.metrics(row)}
+                json_line(row)  # One that cannot be written has failed.
+                return row
             except Exception as error:
                 failed = self._failed(hp, error)
                 if not _is_out_of_memory(error):
@@ -140,10 +174,31 @@ class GridSearch(keras_tuner.Tuner):
         """Nothing: the rows are the state."""
 
 
-def _check_objective(objective, metrics):
-    if not objective.has_value(metrics):
+def _hp(values):
+    """A `keras_tuner.HyperParameters` with some values."""
+    hp = keras_tuner.HyperParameters()
+    hp.values = dict(values)
+    return hp
+
+
+def checked_seeds(seeds):
+    """Returns a tuple of Python integers; a `ValueError` if `seeds` are none."""
+    try:
+        integers = tuple(checked_integer("seeds", seed) for seed in seeds)
+    except (TypeError, ValueError):
+        integers = ()
+    if not integers or len(set(integers)) < len(integers):
         raise ValueError(
-            f"`objective` must be of {tuple(metrics)}. Received: {objective}"
+            "`seeds` must be different integers >= 0, at least one. "
+            f"Received: seeds={seeds!r}"
+        )
+    return integers
+
+
+def _check_objective(objective, metrics):
+    if objective.name not in metrics:
+        raise ValueError(
+            f"`objective` must be one of {tuple(metrics)}. Received: {objective}"
         )
 
 

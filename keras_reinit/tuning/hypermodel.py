@@ -1,5 +1,6 @@
 """One trial of keras-tuner: hyperparameters in, a training and its row out."""
 
+import contextlib
 import dataclasses
 import functools
 import pathlib
@@ -7,14 +8,19 @@ import pathlib
 import keras
 import keras_tuner
 
-from keras_reinit import training
+from keras_reinit import data, training
 from keras_reinit.arguments import check_choice
 from keras_reinit.config import Config
 from keras_reinit.data import Facts
 from keras_reinit.results import append_row
+from keras_reinit.study import key_of
 from keras_reinit.training.compiled import CompiledModels, network_for
+from keras_reinit.tuning.code import code_digest
 
 EPOCHS = ("final", "best")
+# What keras-tuner itself adds to the arguments of `search`.
+CHECKPOINT = "SaveBestEpoch"
+OF_TUNER = (CHECKPOINT, "TunerCallback")
 
 
 class HyperModel(keras_tuner.HyperModel):
@@ -37,11 +43,19 @@ class HyperModel(keras_tuner.HyperModel):
         rows: Path of a `rows.jsonl` that each training appends its row to, or `None`.
         folder: Where the data set lies, see `keras_reinit.data.load`.
 
-    `Hyperband` sets a smaller budget of epochs for its first rounds: each trial is a
-    training of its own at that budget, with no more stages than epochs.
+    Of `tuner.search(...)`, `epochs` sets the budget and `callbacks` are added to each
+    training, which they must neither change nor end; the data come from the config.
+    `executions_per_trial` trains with as many seeds, from the config's on. `Hyperband`
+    sets a smaller budget of epochs for its first rounds: each trial is a training of
+    its own at that budget, with no more stages than epochs.
+
+    Tuners of keras-tuner find an earlier search by its folder alone. Give a search
+    over another `space` or `base` a new `directory` or `overwrite=True`; `GridSearch`
+    needs neither.
 
     Raises:
-        ValueError: For an unknown `epoch`, or a field that `Config` does not have.
+        ValueError: For an unknown `epoch`, a field that `Config` does not have, or,
+            before the first training, an argument of `search` that has no effect.
 
     Example:
 
@@ -84,6 +98,8 @@ class HyperModel(keras_tuner.HyperModel):
         self.folder = folder
         self._network = build
         self._models = CompiledModels()
+        self._checkpoint, self._execution = None, 0
+        self._fingerprint = functools.cache(data.fingerprint)
 
     def config(self, hp):
         """The `Config` of a trial."""
@@ -104,18 +120,52 @@ class HyperModel(keras_tuner.HyperModel):
             return self._network(hp)
         return network_for(config, _shapes(config.dataset, self.folder))
 
+    def declare(self, hp):
+        """Declares the hyperparameters of a trial, without training it."""
+        self.space(hp)
+        if self._network is not None:
+            self._network(hp)
+
+    def identity(self, hp):
+        """All that decides a trial's result, as a value that JSON can hold."""
+        identity = {
+            "values": dict(hp.values),
+            "epoch": self.epoch,
+            "build": self._network and code_digest(self._network),
+        }
+        # A trial without a config, or without data, will fail and say why.
+        with contextlib.suppress(Exception):
+            config = self.config(hp)
+            identity["config"] = key_of(config)
+            identity["data"] = self._fingerprint(config.dataset, self.folder)
+        return identity
+
     def fit(self, hp, model, *args, **kwargs):
         """Trains a network; returns the metrics of the chosen epoch.
 
-        Of what a tuner passes, `epochs` is the budget, and the weights of the chosen
-        epoch are saved where the tuner looks for them; data are not used.
+        Of what a tuner passes, `epochs` is the budget, `callbacks` are added, and the
+        weights of the chosen epoch are saved where the tuner looks for them.
         """
-        row = self.run(hp, model, kwargs.get("epochs"), _paths(kwargs))
+        callbacks = kwargs.pop("callbacks", None) or []
+        _check_arguments(hp, model, args, kwargs)
+        found = [c for c in callbacks if type(c).__name__ == CHECKPOINT]
+        checkpoint = found[0] if found else None
+        # All executions of a trial have the same one.
+        again = checkpoint is not None and checkpoint is self._checkpoint
+        self._checkpoint = checkpoint
+        self._execution = self._execution + 1 if again else 0
+        weights = _Weights(model, self.epoch)
+        own = [c for c in callbacks if type(c).__name__ not in OF_TUNER]
+        row = self.run(
+            hp, model, kwargs.get("epochs"), [*own, weights], self._execution
+        )
         if self.rows:
             append_row(self.rows, row)
-        return self.metrics(row)
+        metrics = self.metrics(row)
+        weights.save(checkpoint, metrics)
+        return metrics
 
-    def run(self, hp, model=None, epochs=None, save=()):
+    def run(self, hp, model=None, epochs=None, callbacks=(), execution=0):
         """Trains a network and returns its result row, with all `hyperparameters`.
 
         Args:
@@ -125,30 +175,26 @@ class HyperModel(keras_tuner.HyperModel):
                 again, if one fits: building and tracing take longer than a small
                 network's training.
             epochs: Integer, a budget in place of the config's.
-            save: Paths for the network's weights of the chosen epoch.
+            callbacks: Further callbacks, see `keras_reinit.training.run`.
+            execution: Integer, added to the config's seed.
         """
         config = self.config(hp)
+        config = dataclasses.replace(config, seed=config.seed + execution)
         if model is None and self._network is not None:
             self.forget()
             model = self.build(hp)
         if epochs is not None:
             stages = min(config.stages, epochs)
             config = dataclasses.replace(config, epochs=epochs, stages=stages)
-        last = config.schedule.total - 1
-
-        def save_weights(epoch, logs=None):
-            for path in save if epoch == last else ():
-                model.save_weights(path)
-
         row = training.run(
             config,
             self.folder,
             network=model,
             models=self._models,
-            callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=save_weights)],
+            callbacks=callbacks,
         )
-        if self.epoch == "best":  # A run ends with the weights of that epoch.
-            save_weights(last)
+        if self._network is None:  # A reference network, which the config names.
+            row["given"] = []
         name = config.model if model is None else model.name
         return {**row, "hyperparameters": dict(hp.values), "network": name}
 
@@ -162,10 +208,48 @@ class HyperModel(keras_tuner.HyperModel):
         return {name: row[self.epoch][own] for name, own in self.METRICS.items()}
 
 
-def _paths(kwargs):
-    """Where a tuner's own callbacks would save weights, at each epoch."""
-    callbacks = kwargs.get("callbacks") or ()
-    return [one.filepath for one in callbacks if type(one).__name__ == "SaveBestEpoch"]
+class _Weights(keras.callbacks.Callback):
+    """Keeps the network's weights of the chosen epoch.
+
+    Args:
+        network: The network that is trained; `model` may be a wrapper of it.
+        epoch: One of `EPOCHS`.
+    """
+
+    def __init__(self, network, epoch):
+        super().__init__()
+        self.network, self.epoch = network, epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.epoch == "final":
+            self.weights = self.network.get_weights()
+
+    def save(self, checkpoint, metrics):
+        """Saves them as keras-tuner would, if no other execution was better."""
+        if self.epoch == "final":  # A run ends with the weights of the best epoch.
+            self.network.set_weights(self.weights)
+        if checkpoint is not None:
+            checkpoint.set_model(self.network)
+            checkpoint.on_epoch_end(0, metrics)
+
+
+def _check_arguments(hp, model, args, kwargs):
+    """A `FatalValueError` for what a tuner passes and a training does not use."""
+    known = {"epochs", "verbose"}
+    if "tuner/epochs" in hp.values:  # Hyperband's own.
+        known.add("initial_epoch")
+    unused = ["x", "y", "batch_size"][: len(args)] + sorted(kwargs.keys() - known)
+    if unused:
+        raise keras_tuner.errors.FatalValueError(
+            "`search` must not be given data or arguments of `fit`, which are decided "
+            f"by the `Config` of a trial. Received: {', '.join(unused)}"
+        )
+    if model.compiled:
+        raise keras_tuner.errors.FatalValueError(
+            "`build` must return an uncompiled model, and a tuner must not be given "
+            "`optimizer`, `loss` or `metrics`: the `Config` of a trial decides them. "
+            f"Received: a compiled model {model.name!r}"
+        )
 
 
 @functools.lru_cache(maxsize=2)

@@ -6,8 +6,7 @@ import time
 import keras_tuner
 from keras_tuner.engine import trial as trials
 
-from keras_reinit.results import NewRows, append_row
-from keras_reinit.tuning.cells import cells
+from keras_reinit.results import NewRows, append_row, read_rows
 from keras_reinit.tuning.heartbeat import Watch
 
 RUNNING, STOPPED, IDLE = "RUNNING", "STOPPED", "IDLE"
@@ -25,29 +24,36 @@ class GridOracle(keras_tuner.Oracle):
         objective: See `keras_tuner.Oracle`.
         folder: Path of the search, with its `rows.jsonl`.
         seeds: Integers; every combination is trained once with each.
+        list_cells: Function that returns what `keras_reinit.tuning.cells.cells` does.
         report: Function that takes lines of progress.
     """
 
-    def __init__(self, objective, folder, seeds, report=print):
+    def __init__(self, objective, folder, seeds, list_cells, report=print):
         super().__init__(objective)
         self.max_consecutive_failed_trials = None  # Failures are rows like others.
         self.verbose = 0  # `report` tells.
         self._path = folder / "rows.jsonl"
         self._rows, self._new = NewRows(self._path), []
         self._watch = Watch(folder)
-        self._seeds = seeds
+        self.seeds = seeds
+        self._list_cells = list_cells
         self._report = report
         self._cells = None
         self._deaths = collections.Counter()
         self._began = time.time()
 
     def begin(self):
-        """Takes over what was finished before; the space must be complete."""
-        self._cells = cells(self.hyperparameters, self._seeds)
-        self.hyperparameters.Choice("seed", list(self._seeds))
+        """Takes over what was finished before."""
+        self._cells = self._list_cells()
+        self.hyperparameters.Choice("seed", list(self.seeds))
         self._settle(row for row in self._rows.read() if not may_differ(row))
         self._before = len(self.end_order)
         self._report(f"{len(self._cells)} cells, {self._before} done before")
+
+    def rows(self):
+        """The last row of each cell that has one, read from the search's folder."""
+        rows = {row.get("trial"): row for row in read_rows(self._path)}
+        return [rows[i] for i in self._cells if i in rows]
 
     def missing(self):
         """The values of the cells that are not done, as a list of dicts."""
