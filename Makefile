@@ -12,6 +12,9 @@ CORE_TESTS = $(addprefix tests/test_, $(addsuffix .py, authors backup callback c
 	keras_internals methods neighbors optimizers other_methods outputs own_initializers \
 	planning recipes schedules teacher_cache unit_methods units weight_decay))
 ARGS ?=
+# Pinned, as all that is installed: what builds this package, then the rest.
+TOOLS = python -m pip install --quiet --constraint
+INSTALL = python -m pip install --quiet --no-build-isolation --constraint
 PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 # TensorFlow's notices that there is no GPU.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
@@ -34,9 +37,10 @@ test-oldest: $(OLDEST)/.ready
 
 $(OLDEST)/.ready: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(OLDEST)
-	sed -nE 's/^ *(keras|tensorflow)>=(.*)/\1==\2/p' setup.cfg > $(OLDEST)/oldest.txt
+	sed -nE 's/^ *(keras|tensorflow)>=([0-9.]+).*/\1==\2/p' setup.cfg > $(OLDEST)/oldest.txt
 	grep -vE '^(keras|tensorflow|tensorboard|protobuf|grpcio|ml_dtypes|h5py|flatbuffers)==' constraints.txt >> $(OLDEST)/oldest.txt
-	$(OLDEST)/bin/python -m pip install --quiet --constraint $(OLDEST)/oldest.txt --editable '.[data,tune,report,dev]'
+	$(OLDEST)/bin/$(TOOLS) constraints.txt pip setuptools wheel
+	$(OLDEST)/bin/$(INSTALL) $(OLDEST)/oldest.txt --editable '.[data,tune,report,dev]'
 	touch $@
 
 # The tests of this tree on the code of an older commit, in a worktree: what fails
@@ -54,7 +58,7 @@ test-slow: $(READY)
 
 # Needs Chromium: `apt-get install chromium chromium-driver`.
 test-browser: $(READY)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[browser]'
+	$(BIN)/$(INSTALL) constraints.txt --editable '.[browser]'
 	$(BIN)/python -m pytest -m browser tests/test_browser.py $(ARGS)
 
 lint: $(READY)
@@ -65,15 +69,16 @@ lint: $(READY)
 $(READY): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "keras_reinit needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[data,tune,report,dev]'
+	$(BIN)/$(TOOLS) constraints.txt pip setuptools wheel
+	$(BIN)/$(INSTALL) constraints.txt --editable '.[data,tune,report,dev]'
 	touch $(READY)
 
 $(BACKENDS): $(READY)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[backends]'
+	$(BIN)/$(INSTALL) constraints.txt --editable '.[backends]'
 	touch $(BACKENDS)
 
 speed: $(BACKENDS)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[speed]'
+	$(BIN)/$(INSTALL) constraints.txt --editable '.[speed]'
 	$(BIN)/python -m benchmarks.speed --part=event $(ARGS)
 	$(BIN)/python -m benchmarks.speed --part=input --cores=1 $(ARGS)
 	$(BIN)/python -m benchmarks.speed --part=input $(ARGS)

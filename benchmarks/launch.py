@@ -10,8 +10,12 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+
+from keras_reinit import storage
+from keras_reinit.console import say
 
 TUNER_ID = "KERASTUNER_TUNER_ID"
 PARENT = "KERAS_REINIT_PARENT"
@@ -25,16 +29,35 @@ GRACE = 10.0  # Seconds for workers to end after the chief.
 
 
 def run(workers, folder):
-    """Runs this program's command as a chief and workers; returns an exit code."""
+    """Runs this program's command as a chief and workers; returns an exit code.
+
+    Raises:
+        ValueError: If another run holds the folder.
+    """
+    with storage.held(folder):
+        pass  # The chief will hold it.
     roles = ["chief", *(f"worker{i}" for i in range(workers))]
-    port = _free_port()
-    environments = {role: _environment(role, i, port) for i, role in enumerate(roles)}
-    team = {role: Member(role, environments[role], folder) for role in roles}
-    try:
+    with tempfile.TemporaryDirectory() as private, contextlib.ExitStack() as stack:
+        address = _address(private)
+        team = {}
+        for place, role in enumerate(roles):
+            team[role] = Member(role, _environment(role, place, address), folder)
+            stack.callback(team[role].end)
         return _look_after(team)
-    finally:
-        for member in team.values():
-            member.end()
+
+
+def _address(folder):
+    """What KERASTUNER_ORACLE_IP and _PORT are: a socket that only this user can open.
+
+    Args:
+        folder: Path of a folder of mode 0700.
+    """
+    path = os.path.join(folder, "chief")
+    if hasattr(socket, "AF_UNIX") and len(path) < 100:  # The limit of the system.
+        return "unix", path
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return "127.0.0.1", str(free.getsockname()[1])
 
 
 def _look_after(team):
@@ -49,7 +72,7 @@ def _look_after(team):
             break
         for member in team.values():
             if not member.revive():
-                print(f"{member.role} cannot run; see {member.log}", file=sys.stderr)
+                say(f"{member.role} cannot run; see {member.log}", file=sys.stderr)
                 return 1
     return 0
 
@@ -113,12 +136,12 @@ def _watch(parent):
     os._exit(1)
 
 
-def _environment(role, place, port):
+def _environment(role, place, address):
     own = {
         TUNER_ID: role,
         PARENT: str(os.getpid()),
-        "KERASTUNER_ORACLE_IP": "127.0.0.1",
-        "KERASTUNER_ORACLE_PORT": str(port),
+        "KERASTUNER_ORACLE_IP": address[0],
+        "KERASTUNER_ORACLE_PORT": address[1],
     }
     own |= ONE_CORE
     gpus = _gpus()
@@ -135,9 +158,3 @@ def _gpus():
     count = len(tf.config.list_physical_devices("GPU"))
     known = os.environ.get("CUDA_VISIBLE_DEVICES")
     return known.split(",") if known and count else [str(i) for i in range(count)]
-
-
-def _free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]

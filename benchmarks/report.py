@@ -13,7 +13,8 @@ import pathlib
 
 from absl import app, flags
 
-from keras_reinit import report, results, study
+from keras_reinit import report, results, runs, study
+from keras_reinit.console import say
 from keras_reinit.report import memorization, online
 
 flags.DEFINE_enum(
@@ -66,23 +67,26 @@ def main(argv):
     if not argv[1:]:
         raise app.UsageError("name at least one folder with a rows.jsonl")
     for folder in map(pathlib.Path, argv[1:]):
-        rows = results.read_rows(folder / "rows.jsonl")
-        known = study.comparable(rows)
-        if not known:
+        every = results.read_rows(folder / "rows.jsonl")
+        known = runs.known_rows(every)
+        rows = [row for row in known if row["config"]]
+        if not rows:
             raise app.UsageError(f"{folder / 'rows.jsonl'} has no row of a training")
+        if len(every) > len(known):
+            say(
+                f"{folder}: {len(every) - len(known)} rows of another version are left "
+                "out"
+            )
         # Failures that have no config are listed, too.
-        nameless = [r for r in rows if r.get("status") == "failed" and not r["config"]]
-        skipped = len(rows) - len(known) - len(nameless)
-        if skipped:
-            print(f"{folder}: {skipped} rows of another version were left out")
+        nameless = [row for row in known if not row["config"]]
         kinds = collections.defaultdict(list)
-        for row in known:
+        for row in rows:
             kinds[results.kind(row)].append(row)
         when = flags.FLAGS["report_epoch"].value
         for some in kinds.values():
             every = study.in_order(some) + nameless
             written = write(study.compared(some, when), every, folder, when)
-            print("\n".join(map(str, written)))
+            say("\n".join(map(str, written)))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ keras-tuner's environment variables (KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP,
 KERASTUNER_ORACLE_PORT) and a folder that all of them share.
 """
 
+import collections
 import contextlib
 import functools
 import os
@@ -21,8 +22,9 @@ from absl import app, flags
 
 from benchmarks import flags as shared
 from benchmarks import launch
-from keras_reinit import results, study, training
+from keras_reinit import results, runs, storage, training
 from keras_reinit.config import Config
+from keras_reinit.console import say
 from keras_reinit.pool import default_processes
 from keras_reinit.report import sensitivity
 
@@ -87,8 +89,14 @@ def base():
     return shared.config(**defaults)
 
 
-def tuner(folder, report=None):
-    """The search that the flags describe."""
+def tuner(folder, report=None, fingerprints=None):
+    """The search that the flags describe.
+
+    Args:
+        folder: Path.
+        report: Function that takes lines of progress.
+        fingerprints: Dict of those of data sets that need not be loaded.
+    """
     from keras_reinit import tuning
 
     hypermodel = tuning.HyperModel(
@@ -97,12 +105,14 @@ def tuner(folder, report=None):
         epoch=flags.FLAGS.epoch,
         folder=flags.FLAGS.folder,
     )
+    if fingerprints is not None:
+        hypermodel.fingerprints = fingerprints
     first = flags.FLAGS.seed
     return tuning.GridSearch(
         hypermodel,
         seeds=range(first, first + flags.FLAGS.seeds),
         directory=folder,
-        report=report or functools.partial(print, file=sys.stdout, flush=True),
+        report=report or functools.partial(say, file=sys.stdout),
     )
 
 
@@ -114,16 +124,17 @@ def main(argv):
     try:
         raise SystemExit(_search())
     except KeyboardInterrupt:
-        print("\nStopped; finished trials are kept. The same command goes on.")
+        say("\nStopped; finished trials are kept. The same command continues.")
         raise SystemExit(130) from None
 
 
 def _search():
     alone = launch.TUNER_ID not in os.environ
     try:
-        folder = results.writable_folder(flags.FLAGS.output)
+        folder = storage.writable_folder(flags.FLAGS.output)
         if flags.FLAGS.dry_run:
             return _estimate(folder)
+        storage.check_ours(folder / "sensitivity.md")
         if os.environ.get(launch.TUNER_ID) != "chief":
             training.load(base(), flags.FLAGS.folder)  # Are there data?
         # What is missing is the chief's to report.
@@ -137,12 +148,23 @@ def _search():
         search = tuner(folder)
     except (ValueError, flags.Error) as error:
         raise app.UsageError(str(error)) from error
-    # Of a chief and workers, keras-tuner's own output is for the log.
-    with contextlib.redirect_stdout(sys.stdout if alone else sys.stderr):
-        search.search()
+    _train(search, alone)
     if alone:
         _summarize(search, folder)
     return 0
+
+
+def _train(search, alone):
+    import keras_tuner
+
+    # Of a chief and workers, keras-tuner's own output is for the log.
+    with contextlib.redirect_stdout(sys.stdout if alone else sys.stderr):
+        try:
+            search.search()
+        except ValueError as error:  # Another run has the folder.
+            raise app.UsageError(str(error)) from error
+        except keras_tuner.errors.FatalError as error:
+            raise SystemExit(str(error)) from error
 
 
 def _silent(line):
@@ -155,16 +177,22 @@ def _estimate(folder):
 
     if flags.FLAGS.workers > 1:
         os.environ.update(launch.ONE_CORE)
-    dry_run.run(tuner(folder), flags.FLAGS.workers, folder)
+    # Data need not be at hand: they are taken to be those of the rows that there are.
+    rows = runs.known_rows(results.read_rows(folder / "rows.jsonl"))
+    rows = [row for row in rows if row["config"]]
+    fingerprints = collections.defaultdict(lambda: None)
+    fingerprints |= {row["config"]["dataset"]: row.get("data") for row in rows}
+    search = tuner(folder, fingerprints=fingerprints)
+    dry_run.run(search, flags.FLAGS.workers, folder)
     return 0
 
 
 def _summarize(search, folder):
     """Where learning rate and weight decay were searched over: how much they matter."""
-    rows = study.comparable(search.results())
+    rows = runs.known_rows(search.results())
     written = sensitivity.write(rows, folder, when=flags.FLAGS.epoch)
     if written:
-        print(f"\n{written[0].read_text()}\n{', '.join(map(str, written))}")
+        say(f"\n{written[0].read_text()}\n{', '.join(map(str, written))}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import numpy as np
 from absl import app, flags
 
 from benchmarks import flags as shared
-from keras_reinit import data, plots, results, training
+from keras_reinit import data, plots, storage, training
 from keras_reinit.data.images import pixels_of
 
 ROWS = flags.DEFINE_integer("rows", 8, "number of examples", lower_bound=1)
@@ -69,7 +69,7 @@ def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
     try:
-        folder = results.writable_folder(flags.FLAGS.output)
+        folder = storage.writable_folder(flags.FLAGS.output)
         shown, titles = columns(shared.config(), flags.FLAGS.folder, ROWS.value)
     except (ValueError, flags.Error) as error:
         raise app.UsageError(str(error)) from error

@@ -20,8 +20,9 @@ from absl import app, flags
 
 from benchmarks import flags as shared
 from benchmarks import report
-from keras_reinit import pool, results, study, training
+from keras_reinit import pool, runs, storage, study, training
 from keras_reinit.config import METHODS, Config
+from keras_reinit.console import say
 from keras_reinit.training import memorization, online
 
 # What makes a setting, and what a study compares within one.
@@ -124,6 +125,10 @@ def _combined(values):
     ]
 
 
+# What a study writes, and may not overwrite.
+PAGES = ("report.md", "report.html", "warm_start.md", "memorization.md")
+
+
 class Kind(typing.NamedTuple):
     """What a run is, and which methods it knows."""
 
@@ -142,9 +147,9 @@ def main(argv):
     """Runs what is missing, then writes and prints the report."""
     rows, every, folder = _trained(argv, KINDS[flags.FLAGS.kind])
     when = flags.FLAGS.report_epoch
-    print("\n" + report.markdown(rows, when) + "\n")
-    for path in report.write(rows, every, folder, when):
-        print(path)
+    written = report.write(rows, every, folder, when)
+    say("\n" + report.markdown(rows, when) + "\n")
+    say("\n".join(map(str, written)))
     if not any(row["status"] == "ok" for row in rows):
         raise SystemExit("No run has finished; the rows say why.")
 
@@ -163,12 +168,18 @@ def _trained(argv, kind):
                 f"`method` must be of {', '.join(kind.methods)}. "
                 f"Received: method={','.join(planned.methods)}"
             )
-        folder = results.writable_folder(flags.FLAGS.output)
+        if flags.FLAGS.report_epoch != "final" and flags.FLAGS.kind != "training":
+            raise ValueError(
+                "`report_epoch` must be final but for --kind=training. Received: "
+                f"report_epoch={flags.FLAGS.report_epoch}, kind={flags.FLAGS.kind}"
+            )
+        folder = storage.writable_folder(flags.FLAGS.output)
+        storage.check_ours(*(folder / name for name in PAGES))
         # Data that cannot be had are one error now, not one for each run.
         training.load(planned.base, flags.FLAGS.folder)
     except (ValueError, flags.Error) as error:
         raise app.UsageError(str(error)) from error
-    runs = study.Runs(
+    missing = runs.Runs(
         folder / "rows.jsonl",
         folder=flags.FLAGS.folder,
         kind=flags.FLAGS.kind,
@@ -177,22 +188,28 @@ def _trained(argv, kind):
     try:
         rows = study.run_study(
             planned,
-            runs,
+            missing,
             processes=flags.FLAGS.processes,
-            report=lambda line: print(line, flush=True),
             run=_run(kind),
         )
     except KeyboardInterrupt:
-        print("\nStopped; finished runs are kept. The same command goes on.")
+        say("\nStopped; finished runs are kept. The same command continues.")
         raise SystemExit(130) from None
+    except ValueError as error:  # Another run has the folder.
+        raise app.UsageError(str(error)) from error
+    except OSError as error:
+        raise SystemExit(
+            f"{missing.path} cannot be written: {error}. Finished runs are kept. The "
+            "same command continues when there is room."
+        ) from error
     except concurrent.futures.BrokenExecutor as error:
         raise SystemExit(
             f"A run was killed from outside, perhaps for lack of memory: {error} "
-            "Finished runs are kept. The same command goes on; --processes sets how "
+            "Finished runs are kept. The same command continues; --processes sets how "
             "many run at once."
         ) from error
     configs = [row["config"] for row in rows] + planned.search_configs()
-    return rows, study.select(configs, runs.rows(configs)), folder
+    return rows, study.select(configs, missing.rows(configs)), folder
 
 
 def _run(kind):

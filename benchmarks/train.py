@@ -11,7 +11,8 @@ import json
 from absl import app, flags
 
 from benchmarks import flags as shared
-from keras_reinit import results, training
+from keras_reinit import results, storage, training
+from keras_reinit.console import say
 
 STRATEGY = flags.DEFINE_enum(
     "strategy",
@@ -28,13 +29,13 @@ def main(argv):
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
     try:
         config = shared.config()
-        folder = results.writable_folder(flags.FLAGS.output)
+        folder = storage.writable_folder(flags.FLAGS.output)
         row = training.run(config, flags.FLAGS.folder, STRATEGY.value)
+        results.append_row(folder / "rows.jsonl", row)
     except (ValueError, FloatingPointError, flags.Error) as error:
         raise app.UsageError(str(error)) from error
-    results.append_row(folder / "rows.jsonl", row)
     short = {key: row[key] for key in ("final", "best", "stages", "seconds")}
-    print(json.dumps(short, indent=2))
+    say(json.dumps(short, indent=2))
 
 
 if __name__ == "__main__":

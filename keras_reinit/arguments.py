@@ -1,6 +1,7 @@
 """Checks of single arguments, with one wording for all."""
 
 import inspect
+import math
 import numbers
 import operator
 
@@ -71,7 +72,9 @@ def is_number(value):
 
 
 def _is_scalar(value):
-    return is_number(value) or getattr(value, "shape", None) == ()
+    if is_number(value):
+        return math.isfinite(value)
+    return getattr(value, "shape", None) == ()
 
 
 def check_choice(name, value, known):

@@ -127,12 +127,19 @@ def value_of(row, name):
     if name == "train_examples":
         return row.get(name) or row["config"].get("train_size")
     if name == "model" and "network" in row.get("given", ()):
-        return "own network"
+        return _own_network(row)
     if name == "strategy":
         return row.get(name, "none")
     if name == "data":
         return (row.get(name) or "")[:8] or None
     return row["config"].get(name, MISSING.get(name))
+
+
+def _own_network(row):
+    """A network of the user's own, told apart by what a search built it with."""
+    own = row.get("hyperparameters", {})
+    built = {k: v for k, v in own.items() if k != "seed" and k not in row["config"]}
+    return ", ".join(["own network", *(f"{k} {v}" for k, v in built.items())])
 
 
 def by_setting(rows):

@@ -123,7 +123,7 @@ def _lines(path):
 def _parsed(line):
     try:
         row = json.loads(line)
-    except ValueError:  # Neither JSON nor, perhaps, text.
+    except (ValueError, RecursionError):  # No JSON, no text, or nested too deep.
         return None
     return row if isinstance(row, dict) else None
 
@@ -149,7 +149,8 @@ def kind(row):
     # Older rows do not say.
     if "curves" in row:
         return "memorization"
-    return "online" if "examples" in row.get("final", {}) else "training"
+    final = row.get("final")
+    return "online" if isinstance(final, dict) and "examples" in final else "training"
 
 
 def schedule_of(row):
@@ -194,33 +195,13 @@ def code_notes(rows):
 
 def stage_fits(rows):
     """Tuple of the mean training accuracies at the end of each stage."""
-    ends = [row["stages"] for row in rows]
+    ends = [row["stages"] for row in rows if "stages" in row]
     if len(set(map(len, ends))) > 1:  # Of standard training, from several studies.
         ends = [some[-1:] for some in ends]
     stages = zip(*ends, strict=True)
     return tuple(
         statistics.mean(end["train_accuracy"] for end in ends) for ends in stages
     )
-
-
-def writable_folder(path, argument="output"):
-    """Makes a folder for results, which an argument names.
-
-    Raises:
-        ValueError: If it cannot be written to.
-    """
-    folder = pathlib.Path(path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise ValueError(
-            f"`{argument}` must be a folder that can be written to. Received: "
-            f"{argument}={str(path)!r} ({error})"
-        ) from error
-    return folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -316,7 +297,13 @@ def markdown_table(header, lines):
     | standard | 4 |
     """
     table = [header, ["---"] * len(header), *lines]
-    return "\n".join(f"| {' | '.join(line)} |" for line in table)
+    rows = (map(inert, line) for line in table)
+    return "\n".join(f"| {' | '.join(line)} |" for line in rows)
+
+
+def inert(text):
+    """Text that stays one line of a table and no HTML, whatever names are in it."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
 def _ends_with_newline(path):

@@ -1,27 +1,15 @@
 """A study: many runs, several at once, resumable, with a choice on validation data."""
 
 import collections
-import contextlib
 import dataclasses
-import functools
-import json
-import pathlib
-import time
 from collections.abc import Iterable
 
-from keras_reinit import data, pool
 from keras_reinit.arguments import check_choice, checked_integer
 from keras_reinit.config import METHODS, REGULARIZATIONS, Config
-from keras_reinit.naming import names
-from keras_reinit.results import (
-    REPORT_EPOCHS,
-    append_row,
-    finished,
-    kind,
-    mean_validation,
-    read_rows,
-    writable_folder,
-)
+from keras_reinit.console import say
+from keras_reinit.results import REPORT_EPOCHS, finished, mean_validation
+from keras_reinit.runs import Runs, by_key, cell_of, context_of, key_of, run_all
+from keras_reinit.storage import held, writable_folder
 
 DEFAULT_METHODS = (
     "standard",
@@ -147,11 +135,6 @@ class Study:
         ]
 
 
-def by_key(rows):
-    """Dict from `key_of` a config to the last row that has it."""
-    return {key_of(row["config"]): row for row in rows}
-
-
 def choose(cell, rows, seeds, when="final"):
     """The config of a cell with the best mean validation accuracy over `seeds`.
 
@@ -176,76 +159,6 @@ def choose(cell, rows, seeds, when="final"):
     return max(scored, key=lambda pair: pair[0])[1] if scored else None
 
 
-_FIELDS = {f.name: f.default for f in dataclasses.fields(Config) if f.compare}
-_FREE = {f.name for f in dataclasses.fields(Config) if not f.compare}
-
-
-def key_of(config):
-    """A string that is the same for equal configs, given as `Config` or as dict."""
-    return json.dumps(_decided(config), sort_keys=True)
-
-
-def cell_of(config):
-    """A string that is the same for all candidates and seeds of a cell."""
-    shared = {"learning_rate": 1.0, "weight_decay": 0.0, "seed": 0}
-    return json.dumps({**_decided(config), **shared}, sort_keys=True)
-
-
-def _decided(config):
-    """All fields that decide numbers; standard training has no stages."""
-    given = config if isinstance(config, dict) else vars(config)
-    # Rows may be older than a field: they were run with what is its default.
-    fields = {**_FIELDS, **given}
-    if fields["method"] == "standard":
-        fields["stages"] = 1
-    return {name: fields[name] for name in fields.keys() - _FREE}
-
-
-@dataclasses.dataclass
-class Runs:
-    """Runs of one kind, and the file with their rows.
-
-    A row counts for a config only if all that decided it is the same: the fields of
-    the config, the kind of run, the strategy, and the contents of the data set.
-
-    Attributes:
-        path: Path of the `rows.jsonl`.
-        folder: Where the data set lies, see `keras_reinit.data.load`.
-        kind: `"training"`, `"online"` or `"memorization"`.
-        strategy: One of `keras_reinit.training.STRATEGIES`.
-    """
-
-    path: pathlib.Path
-    folder: str | None = None
-    kind: str = "training"
-    strategy: str = "none"
-
-    def __post_init__(self):
-        self.path = pathlib.Path(self.path)
-        self._fingerprint = functools.cache(data.fingerprint)
-
-    def rows(self, configs):
-        """The rows of some configs, in the order of the file."""
-        keys = {key_of(config) for config in configs}
-        rows = [row for row in read_rows(self.path) if row.get("config")]
-        return [
-            row for row in rows if key_of(row["config"]) in keys and self._are_of(row)
-        ]
-
-    def _are_of(self, row):
-        same = kind(row) == self.kind and row.get("strategy", "none") == self.strategy
-        # On data or with a network of the caller's own.
-        return same and not row.get("given") and self._has_same_data(row)
-
-    def _has_same_data(self, row):
-        dataset = row["config"].get("dataset", Config.dataset)
-        if row["status"] != "ok":
-            return True
-        if "data" not in row:  # It is older. A published data set does not change.
-            return dataset in data.DATASETS
-        return row["data"] == self._fingerprint(dataset, self.folder)
-
-
 def run_study(study, runs, **options):
     """Runs what is missing of a study and returns the rows that are compared.
 
@@ -255,19 +168,17 @@ def run_study(study, runs, **options):
         **options: As of `run_all`: `processes`, `report`, `run`.
     """
     runs = runs if isinstance(runs, Runs) else Runs(runs)
-    report = options.setdefault("report", print)
-    report(
-        "Choosing learning rate and weight decay on validation data:"
-        if study.tune == "each"
-        else "Choosing learning rate and weight decay of standard training:"
-    )
+    report = options.setdefault("report", say)
     search = study.search_configs()
     others = len(study.seeds) - study.tuning_seeds
     later = others * len(list(study.cells()))
-    run_all(search, runs, later=later, **options)
-    report("Running the chosen ones on every seed:")
-    final = study.final_configs(runs.rows(search))
-    run_all(final, runs, **options)
+    of_whom = "" if study.tune == "each" else " of standard training"
+    with held(writable_folder(runs.path.parent)):
+        report(f"Choosing learning rate and weight decay{of_whom} on validation data:")
+        run_all(search, runs, later=later, **options)
+        report("Running the chosen ones on every seed:")
+        final = study.final_configs(runs.rows(search))
+        run_all(final, runs, **options)
     return select(final, runs.rows(final))
 
 
@@ -276,35 +187,6 @@ def select(configs, rows):
     latest = by_key(rows)
     keys = dict.fromkeys(key_of(config) for config in configs)
     return [latest[key] for key in keys if key in latest]
-
-
-def comparable(rows):
-    """Those of some rows that reports can take, with all fields of a `Config`.
-
-    Left out are rows without a config, of methods or regularizations that this version
-    does not know, and rows of finished runs without their results.
-    """
-    return [
-        {**row, "config": {**_FIELDS, **row["config"]}}
-        for row in rows
-        if isinstance(row.get("config"), dict) and _is_known(row)
-    ]
-
-
-def _is_known(row):
-    config = {**_FIELDS, **row["config"]}
-    known = config.keys() <= _FIELDS.keys() | _FREE
-    known = known and config["method"] in METHODS
-    known = known and config["regularization"] in REGULARIZATIONS
-    if row.get("status") != "ok":
-        return known and row.get("status") == "failed"
-    accuracies = ("test_accuracy", "validation_accuracy")
-    epochs = REPORT_EPOCHS if kind(row) == "training" else ("final",)
-    return known and all(
-        isinstance(row.get(when, {}).get(name), float | int)
-        for when in epochs
-        for name in accuracies
-    )
 
 
 def compared(rows, when="final"):
@@ -322,11 +204,12 @@ def compared(rows, when="final"):
         done = finished(rows)
         return len(done), mean_validation(done, when) if done else 0
 
+    latest = {(key_of(row["config"]), context_of(row)): row for row in rows}
     cells = collections.defaultdict(lambda: collections.defaultdict(list))
-    for row in by_key(rows).values():
+    for row in latest.values():
         config = row["config"]
         rates = config["learning_rate"], config["weight_decay"]
-        cells[cell_of(config)][rates].append(row)
+        cells[cell_of(config), context_of(row)][rates].append(row)
     # As in `choose`, the first of equals in the order of the grid.
     tried = [dict(sorted(cell.items())).values() for cell in cells.values()]
     chosen = [max(candidates, key=standing) for candidates in tried]
@@ -345,62 +228,3 @@ def _place(config):
     regularization = REGULARIZATIONS.index(config["regularization"])
     method = METHODS.index(config["method"]), config["stages"]
     return regularization, noise, *numbers, *method, config["seed"]
-
-
-def run_all(configs, runs, *, processes=None, report=print, later=0, run=pool.train):
-    """Runs each config that has no finished row and appends its row.
-
-    Only this process writes, a row at a time, so an interruption loses nothing but
-    the runs in flight. A run that fails leaves a row with its reason and is tried
-    again by the next call.
-
-    Args:
-        configs: List of `Config`.
-        runs: A `Runs`, or the path of the `rows.jsonl`.
-        processes: Integer >= 1, runs at once; with more than one, each has one thread.
-            By default one for each core.
-        report: Called with each line of progress.
-        later: Integer, runs that the caller has in store; the estimate of the time
-            left counts them.
-        run: Function of a module that takes a config and a folder and returns a row,
-            of the kind and strategy that `runs` has.
-    """
-    runs = runs if isinstance(runs, Runs) else Runs(runs)
-    writable_folder(runs.path.parent)
-    processes = pool.default_processes() if processes is None else processes
-    checked_integer("processes", processes, low=1)
-    done = by_key(finished(runs.rows(configs)))
-    waiting = {key_of(c): c for c in configs if key_of(c) not in done}
-    report(f"  {len(waiting)} runs to do, {len(configs) - len(waiting)} done before")
-    if not waiting:
-        return
-    began = time.time()
-    named = dict(
-        zip(waiting, names([_as_row(c) for c in waiting.values()]), strict=True)
-    )
-    running = pool.outcomes(list(waiting.values()), processes, runs.folder, run)
-    with contextlib.closing(running) as outcomes:
-        for count, (config, row) in enumerate(outcomes, 1):
-            # A row of a failed run does not say what it would have been.
-            row = {"kind": runs.kind, "strategy": runs.strategy, **row}
-            append_row(runs.path, row)
-            left = (time.time() - began) / count * (len(waiting) - count + later)
-            run_name = ", ".join(reversed(named[key_of(config)]))
-            report(
-                f"  [{count}/{len(waiting)}] {run_name}, seed {config.seed}: "
-                f"{_outcome(row)}, about {_clock(left)} left"
-            )
-
-
-def _as_row(config):
-    return {"config": dataclasses.asdict(config)}
-
-
-def _outcome(row):
-    if row["status"] != "ok":
-        return f"failed: {row.get('reason')}"
-    return f"validation {row['final']['validation_accuracy']:.3f}"
-
-
-def _clock(seconds):
-    return f"{int(seconds // 60)}m{int(seconds % 60):02d}s"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from searching import BASE
 
-from keras_reinit import results, training, tuning
+from keras_reinit import data, results, training, tuning
 from keras_reinit.tuning.cells import cells
 
 ONE_RATE = {"learning_rate": 0.1}
@@ -70,7 +70,7 @@ def test_a_compiled_model_of_ones_own_is_refused(tmp_path):
         return model
 
     hypermodel = tuning.HyperModel(one_rate, BASE, build=build)
-    with pytest.raises(ValueError, match="`build` must return an uncompiled model"):
+    with pytest.raises(ValueError, match="`build` must return an uncompiled `keras"):
         random_search(tmp_path, hypermodel).search(verbose=0)
 
 
@@ -235,3 +235,67 @@ def test_one_objective_is_wanted(objective, tmp_path):
     hypermodel = tuning.HyperModel(one_rate, BASE)
     with pytest.raises(ValueError, match=r"`objective` must be one of \('accuracy'"):
         tuning.GridSearch(hypermodel, objective, directory=tmp_path, report=print)
+
+
+def own_network(hp):
+    layers = [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]
+    return keras.Sequential(layers)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda d: tuning.HyperModel(one_rate, BASE, build="mlp"), "`build` must be a"),
+        (
+            lambda d: grid_of(d, one_rate, build=lambda hp: None),
+            "`build` must return an uncompiled `keras.Model`",
+        ),
+        (
+            lambda d: grid_of(d, lambda hp: {"seed": hp.Choice("s", [7])}),
+            "`space` must not return a 'seed'",
+        ),
+        (
+            lambda d: grid_of(
+                d, lambda hp: {"width": hp.Choice("width", [4, 8])}, build=own_network
+            ),
+            "`space` must not return 'width'",
+        ),
+        (
+            lambda d: grid_of(d, one_rate, rows=d / "mine.jsonl"),
+            "`rows` of a `HyperModel` must be None",
+        ),
+        (
+            lambda d: random_search(d).search(verbose=0, epochs=0),
+            "`epochs` must be an integer >= 1",
+        ),
+        (
+            lambda d: random_search(d).search(verbose=0, epochs="3"),
+            "`epochs` must be an integer >= 1",
+        ),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(make, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        make(tmp_path)
+    assert not list(tmp_path.glob("*.jsonl"))
+
+
+def grid_of(folder, space, **kwargs):
+    hypermodel = tuning.HyperModel(space, BASE, **kwargs)
+    return tuning.GridSearch(hypermodel, directory=folder, report=print).missing()
+
+
+def test_weights_of_layer_wise_trials_are_those_that_were_judged(tmp_path):
+    base = dataclasses.replace(BASE, model="small_cnn", method="layerwise", width=4)
+    hypermodel = tuning.HyperModel(one_rate, base, rows=tmp_path / "rows.jsonl")
+    tuner = random_search(tmp_path, hypermodel)
+    tuner.search(verbose=0)
+    (row,) = results.read_rows(tmp_path / "rows.jsonl")
+    splits = training.load(base)
+    inputs = data.Standardize.fit(splits.train[0])(splits.validation[0])
+    logits = tuner.get_best_models()[0].predict(inputs, verbose=0)
+    accuracy = np.mean(logits.argmax(-1) == splits.validation[1])
+    assert accuracy == pytest.approx(row["final"]["validation_accuracy"])
+    again = training.run(base)
+    config = {**row["config"], "steps_per_execution": None}
+    assert config == {**again["config"], "steps_per_execution": None, **ONE_RATE}

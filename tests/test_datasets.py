@@ -1,11 +1,14 @@
 import contextlib
 import dataclasses
 import gzip
+import hashlib
 import pathlib
+import shutil
 import struct
 import tempfile
 import types
 import zipfile
+from unittest import mock
 
 import keras
 import numpy as np
@@ -16,6 +19,7 @@ from PIL import Image
 
 from keras_reinit import data, training
 from keras_reinit.config import Config
+from keras_reinit.data import tiny_imagenet
 from keras_reinit.data.files import read_folder
 from keras_reinit.data.idx import read_idx
 
@@ -317,7 +321,30 @@ def tiny_archive(tmp_path_factory):
     return archive, wnids
 
 
-def test_tiny_imagenet_from_the_manual_folder(tiny_archive, tmp_path):
+@pytest.fixture
+def known_archive(tiny_archive, monkeypatch):
+    digest = hashlib.sha256(tiny_archive[0].read_bytes()).hexdigest()
+    monkeypatch.setattr(tiny_imagenet, "SHA256", digest)
+
+
+def test_another_archive_of_tiny_imagenet_is_refused(tiny_archive, tmp_path):
+    manual = tmp_path / "downloads" / "manual"
+    manual.mkdir(parents=True)
+    shutil.copy(tiny_archive[0], manual)
+    with pytest.raises(ValueError, match="must be the published tiny-imagenet-200.zip"):
+        data.load("tiny_imagenet", validation_size=200, folder=str(tmp_path))
+    assert tiny_imagenet.URL.startswith("https://")
+    assert len(tiny_imagenet.SHA256) == 64
+
+
+@pytest.mark.parametrize("name", ["../x.JPEG", "/etc/passwd", "a/b", "..", "a\\b"])
+def test_no_name_leaves_the_archive(name, tmp_path):
+    (tmp_path / "val_annotations.txt").write_text(f"{name}\tn01443537\t0\t0\n")
+    with pytest.raises(ValueError, match="must have plain names"):
+        list(tiny_imagenet._validation(tmp_path))
+
+
+def test_tiny_imagenet_from_the_manual_folder(tiny_archive, known_archive, tmp_path):
     archive, wnids = tiny_archive
     manual = tmp_path / "downloads" / "manual"
     manual.mkdir(parents=True)
@@ -345,10 +372,10 @@ class TinyImagenetTest(tfds.testing.DatasetBuilderTestCase):
 
     @classmethod
     def setUpClass(cls):
-        from keras_reinit.data.tiny_imagenet import TinyImagenet
-
-        cls.DATASET_CLASS = TinyImagenet
+        cls.DATASET_CLASS = tiny_imagenet.TinyImagenet
         cls.EXAMPLE_DIR = cls.enterClassContext(_folder_of_examples())
+        # The examples are a folder, not the archive.
+        cls.enterClassContext(mock.patch.object(tiny_imagenet, "_check_digest"))
         super().setUpClass()
 
 

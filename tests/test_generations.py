@@ -41,18 +41,53 @@ def test_the_ensemble_is_the_mean_of_all_generations(wrap, toy, toy_model, tmp_p
 
 
 def test_bad_requests(toy_model, tmp_path):
-    with pytest.raises(ValueError, match="`folder` must have weights of generations"):
+    with pytest.raises(ValueError, match="`folder` must have the weights of all gen"):
         ensemble(toy_model(), tmp_path)
     with pytest.raises(ValueError, match="`schedule` must be a `Stages`"):
         SaveGenerations(StepStages(4, 2), tmp_path)
 
 
-def test_generations_of_an_earlier_training_are_not_among_them(tmp_path):
+def trained(folder, stages=3, initial_epoch=0):
     student = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     student.compile("sgd", "mse")
-    for stages in (4, 2):
-        saving = SaveGenerations(Stages(4, stages), tmp_path)
-        student.fit(
-            np.ones((4, 3)), np.ones((4, 2)), epochs=4, callbacks=[saving], verbose=0
-        )
-    assert len(list(tmp_path.glob("generation_*"))) == 2
+    student.fit(
+        np.ones((4, 3)), np.ones((4, 2)), epochs=6, initial_epoch=initial_epoch,
+        callbacks=[SaveGenerations(Stages(6, stages), folder)], verbose=0,
+    )  # fmt: skip
+    return student
+
+
+def test_generations_of_another_training_are_kept(tmp_path):
+    trained(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert len(before) == 3 + 1
+    with pytest.raises(ValueError, match="`folder` must have no generations of anothe"):
+        trained(tmp_path, stages=2)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    trained(tmp_path, initial_epoch=2)  # A training that goes on.
+    assert sorted(tmp_path.iterdir()) == sorted(before)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_missing_or_torn_generation_is_named(number, tmp_path):
+    student = trained(tmp_path)
+    path = tmp_path / f"generation_{number}.weights.h5"
+    whole = path.read_bytes()
+    for content in (whole[:100], whole[: len(whole) // 2], b""):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=f"Received: .*{path.name}, which cannot"):
+            ensemble(student, tmp_path)
+    path.unlink()
+    with pytest.raises(ValueError, match=f"without {path.name}"):
+        ensemble(student, tmp_path)
+
+
+def test_a_generation_that_could_not_be_written_leaves_none(tmp_path, monkeypatch):
+    def fill_disk(self, path, **kwargs):
+        path.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(keras.Model, "save_weights", fill_disk)
+    with pytest.raises(OSError, match="No space left"):
+        trained(tmp_path)
+    assert not list(tmp_path.glob("generation_*"))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_reinit import data, pool, results, study, training, tuning
+from keras_reinit import data, pool, results, runs, study, training, tuning
 from keras_reinit.config import Config
 from keras_reinit.training import memorization, online
 from keras_reinit.tuning.code import code_digest
@@ -30,6 +31,7 @@ class Untrained(tuning.HyperModel):
     def run(self, hp, *args, **kwargs):
         part = {"train_accuracy": 0.5, "train_cross_entropy": 1.0}
         part |= {"validation_accuracy": 0.5, "validation_cross_entropy": 1.0}
+        part |= {"test_accuracy": 0.5}
         config = dataclasses.asdict(self.config(hp))
         row = {"config": config, "status": "ok", "final": part, "best": part}
         return {**row, "hyperparameters": dict(hp.values), "history": {}}
@@ -112,13 +114,13 @@ def test_a_study_runs_again_on_other_data_of_the_same_name(tmp_path):
                     model="mlp", width=4)  # fmt: skip
     lines = []
     for expected in ("1 runs to do", "0 runs to do"):
-        study.run_all([config], path, processes=1, report=lines.append)
+        runs.run_all([config], path, processes=1, report=lines.append)
         assert expected in lines[-2 if "1" in expected else -1]
     images(folder, 1)
-    study.run_all([config], path, processes=1, report=lines.append)
+    runs.run_all([config], path, processes=1, report=lines.append)
     first, second = results.read_rows(path)
     assert first["data"] != second["data"] == data.fingerprint(config.dataset)
-    assert study.Runs(path).rows([config]) == [second]
+    assert runs.Runs(path).rows([config]) == [second]
 
 
 def fake(config=BASE, **changes):
@@ -144,8 +146,8 @@ def fake(config=BASE, **changes):
 )
 def test_a_study_takes_a_row_only_of_the_same_run(row, counts, tmp_path):
     results.append_row(tmp_path / "rows.jsonl", row)
-    runs = study.Runs(tmp_path / "rows.jsonl")
-    assert runs.rows([BASE]) == ([row] if counts else [])
+    found = runs.Runs(tmp_path / "rows.jsonl").rows([BASE])
+    assert [one["config"] for one in found] == ([row["config"]] if counts else [])
 
 
 def test_rows_say_what_they_are():
@@ -237,5 +239,105 @@ def test_reading_rows_builds_no_config(monkeypatch):
         raise AssertionError("a `Config` was built")
 
     monkeypatch.setattr(Config, "__post_init__", refuse)
-    assert len(study.by_key(rows)) == 3
+    assert len(runs.by_key(rows)) == 3
     assert study.compared(rows) == rows
+
+
+HELPER = """
+WIDTH = {width}
+
+def make(width=None):
+    return {body}
+"""
+BUILD = """
+import functools
+import json
+import types
+
+import keras
+import own_helper
+import own_helper as helper
+from keras_reinit.tuning.code import code_digest, network_digest
+
+WIDTH = {width}
+SIZES = {sizes}
+NAMES = types.SimpleNamespace(width={width})
+
+class Own(keras.layers.Layer):
+    def call(self, x):
+        return x {operator} 2.0
+
+@functools.lru_cache
+def cached():
+    return {width}
+
+def network(units):
+    layers = [keras.Input((3,)), *map(keras.layers.Dense, units), Own()]
+    return keras.Sequential(layers)
+
+BUILDS = {{
+    "global": lambda hp: network([own_helper.make(WIDTH)]),
+    "helper": lambda hp: network([own_helper.make()]),
+    "inside": lambda hp: network([__import__("own_helper").WIDTH]),
+    "namespace": lambda hp: network([NAMES.width]),
+    "order": lambda hp: network(SIZES.values()),
+    "cached": lambda hp: network([cached()]),
+    "layer": lambda hp: network([2]),
+}}
+
+def digests():
+    return {{
+        name: (code_digest(build), network_digest(build(None)))
+        for name, build in BUILDS.items()
+    }}
+"""
+
+
+def digests(folder, width=4, body="width or WIDTH", sizes=(2, 3), operator="*"):
+    """Of the builds of a program, in a process of its own, and built twice."""
+    sizes = {f"size_{size}": size for size in sizes}
+    helper = HELPER.format(width=width, body=body)
+    program = BUILD.format(width=width, sizes=sizes, operator=operator)
+    (folder / "own_helper.py").write_text(helper)
+    (folder / "own_build.py").write_text(program)
+    code = "import json, own_build as b; b.digests(); print(json.dumps(b.digests()))"
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code], cwd=folder, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    return json.loads(done.stdout)
+
+
+def test_a_network_is_known_by_its_code_and_by_what_was_built(tmp_path):
+    first = digests(tmp_path)
+    assert digests(tmp_path) == first
+    for changes, expected in (
+        ({"width": 5}, {"global", "helper", "inside", "namespace", "cached"}),
+        ({"body": "(width or WIDTH) + 1"}, {"global", "helper"}),
+        ({"sizes": (3, 2)}, {"order"}),
+        ({"operator": "+"}, set(first)),  # The layer is in all of them.
+    ):
+        changed = digests(tmp_path, **changes)
+        found = {name for name in first if changed[name] != first[name]}
+        assert found >= expected, changes
+        assert changes.keys() == {"operator"} or "layer" not in found
+
+
+@pytest.mark.parametrize(
+    "value", [range(3), np.zeros(3, object), keras.layers.Dense(2), max, "a".join, 3j]
+)
+def test_code_of_anything_has_a_digest(value):
+    class Slots:
+        __slots__ = ("width",)
+
+    slots = Slots()
+    slots.width = 3
+    nested = []
+    for _ in range(3000):
+        nested = [nested]
+    for one in (value, slots, nested):
+        assert len(code_digest(lambda hp, one=one: one)) == 32
+    assert code_digest(lambda hp: max(hp)) != code_digest(lambda hp: min(hp))
+    assert code_digest("a".join) != code_digest("b".join)
+    a, b = (lambda: 1), (lambda: 2)
+    assert code_digest(lambda hp: [a, b, a]) != code_digest(lambda hp: [a, b, b])

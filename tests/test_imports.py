@@ -15,7 +15,8 @@ PACKAGE = ROOT / "keras_reinit"
 # fmt: off
 FLOORS = (
     ("keras_internals",),
-    ("arguments", "network", "neighbors", "provenance", "naming", "plots"),
+    ("arguments", "network", "neighbors", "provenance", "naming", "plots", "console",
+     "storage"),
     ("checks", "schedules", "fresh", "graph", "optimizers", "data"),
     ("copying", "results"),
     ("distillation", "callback", "models", "backup"),
@@ -25,8 +26,8 @@ FLOORS = (
     ("config",),
     ("training",),
     ("pool", "report"),
-    ("study",),
-    ("tuning",),
+    ("runs",),
+    ("study", "tuning"),
 )
 # fmt: on
 HEAVY = {

@@ -218,7 +218,7 @@ def test_rows_of_other_versions_are_left_out_and_counted(tmp_path, capsys):
     for one in (*foreign, old, good):
         append_row(tmp_path / "rows.jsonl", one)
     script.main(["script", str(tmp_path)])
-    assert "8 rows of another version were left out" in capsys.readouterr().out
+    assert "8 rows of another version are left out" in capsys.readouterr().out
     text = (tmp_path / "report.md").read_text()
     assert "| no regularization | rifle | 0.900 ± inf | 1 | +0.100" in text
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import keras_reinit
-from keras_reinit import provenance, results
+from keras_reinit import provenance, results, storage
 from keras_reinit.report.verdict import cells
 from keras_reinit.results import Interval
 
@@ -77,8 +77,8 @@ def test_an_unwritable_output_is_said(tmp_path):
     file = tmp_path / "file"
     file.touch()
     with pytest.raises(ValueError, match="`output` must be a folder.*file"):
-        results.writable_folder(file / "below")
-    assert os.listdir(results.writable_folder(tmp_path / "a" / "b")) == []
+        storage.writable_folder(file / "below")
+    assert os.listdir(storage.writable_folder(tmp_path / "a" / "b")) == []
 
 
 def row(method, seed, accuracy, fits=(1.0, 1.0), status="ok", **config):

@@ -55,11 +55,11 @@ class Search:
 
     def wait_until_it_trains(self, name):
         """Waits until a worker is in the middle of a trial; returns which."""
-        path = self.folder / "workers" / f"{name}.json"
         while True:
-            trial = json.loads(path.read_text())["trial"] if path.exists() else None
-            if trial:
-                return trial
+            for path in (self.folder / "workers").glob(f"{name}@*.json"):
+                trial = json.loads(path.read_text())["trial"]
+                if trial:
+                    return trial
             time.sleep(0.01)
 
     def rows(self):
@@ -119,7 +119,7 @@ def test_a_search_that_is_stopped_says_how_to_go_on(tmp_path):
     children = search.process.children()
     search.process.send_signal(signal.SIGTERM)
     code, out, _ = search.end()
-    assert code == 130 and "The same command goes on" in out
+    assert code == 130 and "The same command continues" in out
     assert psutil.wait_procs(children, timeout=10)[1] == []
 
 
@@ -186,14 +186,18 @@ def test_signs_of_life_are_whole_though_two_threads_write_them(tmp_path, monkeyp
     with heartbeat.Heartbeat(tmp_path, "a") as heart:
         for i in range(500):
             heart.runs(f"{i}" * (i % 20 + 1))
-            json.loads((tmp_path / "workers" / "a.json").read_text())
+            (path,) = (tmp_path / "workers").glob("a@*.json")
+            json.loads(path.read_text())
 
 
 def test_a_trial_that_ends_its_workers_is_given_up(tmp_path):
-    chief = grid(tmp_path)
-    ids = [chief.create_trial("a").trial_id for _ in range(oracle.DEATHS)]
-    assert len(set(ids)) == 1
-    other = chief.create_trial("a")
+    chief, ids = grid(tmp_path), []
+    with heartbeat.Heartbeat(tmp_path, "a") as heart:
+        for _ in range(oracle.DEATHS):
+            ids.append(chief.create_trial("a").trial_id)
+            heart.runs(ids[-1])
+        assert len(set(ids)) == 1
+        other = chief.create_trial("a")
     assert other.trial_id not in ids
     (row,) = results.read_rows(tmp_path / "rows.jsonl")
     assert row["trial"] == ids[0] and "3 workers ended" in row["reason"]

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from keras_reinit import pool, report, study
+from keras_reinit import pool, report, runs, study
 from keras_reinit.config import Config
 from keras_reinit.naming import setting_name
 from keras_reinit.results import read_rows
@@ -59,7 +59,7 @@ def fake_row(config, validation, test=0.0):
 def test_the_choice_is_by_mean_validation_accuracy_never_by_test():
     cell = [dataclasses.replace(BASE, learning_rate=rate) for rate in (0.1, 0.2, 0.3)]
     scores = {0.1: (0.9, 0.5), 0.2: (0.8, 0.8), 0.3: (0.99,)}
-    rows = study.by_key(
+    rows = runs.by_key(
         fake_row(
             dataclasses.replace(config, seed=seed), score, test=config.learning_rate
         )
@@ -81,9 +81,9 @@ def test_a_study_runs_and_a_second_one_repeats_nothing(tmp_path):
     assert again == rows and len(read_rows(path)) == count
     assert sum("0 runs to do" in line for line in lines) == 2
 
-    by_key = {study.key_of(row["config"]) for row in rows}
+    by_key = {runs.key_of(row["config"]) for row in rows}
     all_rows = read_rows(path)
-    assert {study.key_of(r["config"]) for r in study.compared(all_rows)} == by_key
+    assert {runs.key_of(r["config"]) for r in study.compared(all_rows)} == by_key
     twice = [*SMALL.search_configs(), *SMALL.final_configs(all_rows)]
     assert len(study.select(twice, all_rows)) == count
     for made in report.write(rows, tmp_path):
@@ -97,8 +97,8 @@ def test_a_study_runs_and_a_second_one_repeats_nothing(tmp_path):
 
 def test_steps_per_execution_do_not_make_another_run():
     config, faster = Config(), Config(steps_per_execution=3)
-    assert config == faster and study.key_of(config) == study.key_of(faster)
-    assert study.key_of(config) != study.key_of(Config(dtype_policy="mixed_bfloat16"))
+    assert config == faster and runs.key_of(config) == runs.key_of(faster)
+    assert runs.key_of(config) != runs.key_of(Config(dtype_policy="mixed_bfloat16"))
     rows = [fake_row(faster, 0.5), fake_row(config, 0.6)]
     assert study.compared(rows) == rows[1:]
 
@@ -109,8 +109,8 @@ def test_a_failed_run_is_a_row_and_is_tried_again(tmp_path, monkeypatch):
         pool, "outcomes", lambda configs, *_: ((c, pool.attempt(c)) for c in configs)
     )
     config = dataclasses.replace(BASE, train_size=None, batch_size=601)
-    study.run_all([config], path, processes=1, report=silent)
-    study.run_all([config], path, processes=1, report=silent)
+    runs.run_all([config], path, processes=1, report=silent)
+    runs.run_all([config], path, processes=1, report=silent)
     rows = read_rows(path)
     assert [row["status"] for row in rows] == ["failed", "failed"]
     assert "`batch_size` must be in [1, n=600]" in rows[0]["reason"]
@@ -120,7 +120,7 @@ def test_other_processes_of_the_caller_live_on(tmp_path):
     mine = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
     mine.start()
     config = dataclasses.replace(BASE, train_size=None, batch_size=601)
-    study.run_all([config], tmp_path / "new" / "rows.jsonl", processes=1, report=silent)
+    runs.run_all([config], tmp_path / "new" / "rows.jsonl", processes=1, report=silent)
     assert mine.is_alive() and len(read_rows(tmp_path / "new" / "rows.jsonl")) == 1
     mine.kill()
 
@@ -162,7 +162,7 @@ def test_a_killed_study_loses_only_what_was_in_flight(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     rows = read_rows(path)
     assert rows[: len(before)] == before
-    keys = [study.key_of(row["config"]) for row in rows]
+    keys = [runs.key_of(row["config"]) for row in rows]
     assert len(keys) == len(set(keys)) == 4 + 1
     assert "report.md" in done.stdout and "report.html" in done.stdout
     text = (tmp_path / "report.md").read_text()
@@ -191,7 +191,7 @@ def test_bad_studies():
     with pytest.raises(ValueError, match="`method` must be one of"):
         dataclasses.replace(SMALL, methods=("magic",))
     with pytest.raises(ValueError, match="`processes` must be an integer >= 1"):
-        study.run_all([BASE], "rows.jsonl", processes="2")
+        runs.run_all([BASE], "rows.jsonl", processes="2")
 
 
 def test_settings_are_told_apart_by_name():
@@ -255,7 +255,7 @@ def test_the_choice_is_at_the_reported_epoch():
 def test_a_run_with_a_nan_in_its_row_is_a_failure(tmp_path):
     config = dataclasses.replace(BASE, seed=3)
     lines = []
-    study.run_all(
+    runs.run_all(
         [BASE, config], tmp_path / "rows.jsonl", processes=1, report=lines.append,
         run=nan_of_seed_3,
     )  # fmt: skip

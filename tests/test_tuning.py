@@ -211,7 +211,9 @@ def test_a_full_disk_is_a_clear_end(tmp_path, monkeypatch):
         append(path, row)
 
     monkeypatch.setattr(grid, "append_row", full)
-    with pytest.raises(RuntimeError, match="cannot be written.*No space left.*goes on"):
+    with pytest.raises(
+        RuntimeError, match="cannot be written.*No space left.*continues"
+    ):
         search(tmp_path)
     monkeypatch.undo()
     _, rows, lines = search(tmp_path)

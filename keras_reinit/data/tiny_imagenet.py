@@ -3,10 +3,15 @@
 Importing this module registers it: `tfds.load("tiny_imagenet")`.
 """
 
+import hashlib
+import pathlib
+
 import tensorflow_datasets as tfds
 
 ARCHIVE = "tiny-imagenet-200.zip"
-URL = f"http://cs231n.stanford.edu/{ARCHIVE}"
+URL = f"https://cs231n.stanford.edu/{ARCHIVE}"
+# Of its 248,100,043 bytes.
+SHA256 = "6198c8ae015e2b3e007c7841da39ec069199b9aa3bfa943a462022fe5e43c821"
 
 
 class TinyImagenet(tfds.core.GeneratorBasedBuilder):
@@ -40,7 +45,7 @@ class TinyImagenet(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager):
         root = self._extracted(dl_manager) / "tiny-imagenet-200"
-        wnids = (root / "wnids.txt").read_text().split()
+        wnids = [*map(_plain, (root / "wnids.txt").read_text().split())]
         self.info.features["label"].names = wnids
         return {
             "train": self._generate_examples(_train(root / "train", wnids)),
@@ -49,16 +54,37 @@ class TinyImagenet(tfds.core.GeneratorBasedBuilder):
 
     def _extracted(self, dl_manager):
         try:
-            archive = dl_manager.manual_dir / ARCHIVE
+            archive = pathlib.Path(dl_manager.manual_dir / ARCHIVE)
         except AssertionError:  # There is no manual folder.
             archive = None
-        if archive is not None and archive.exists():
-            return dl_manager.extract(archive)
-        return dl_manager.download_and_extract(URL)
+        if archive is None or not archive.exists():
+            archive = pathlib.Path(dl_manager.download(URL))
+        _check_digest(archive)
+        return dl_manager.extract(archive)
 
     def _generate_examples(self, pairs):
         for path, wnid in pairs:
             yield path.name, {"image": path, "label": wnid}
+
+
+def _check_digest(archive):
+    """A `ValueError` for an archive that is not the published one."""
+    with open(archive, "rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != SHA256:
+        raise ValueError(
+            f"{archive} must be the published {ARCHIVE}, of SHA-256 {SHA256}. "
+            f"Received: SHA-256 {found}"
+        )
+
+
+def _plain(name):
+    """A name that stays in its folder, or a `ValueError`."""
+    if name in ("", ".", "..") or pathlib.PurePath(name).name != name or "\\" in name:
+        raise ValueError(
+            f"{ARCHIVE} must have plain names of files and classes. Received: {name!r}"
+        )
+    return name
 
 
 def _train(folder, wnids):
@@ -70,4 +96,4 @@ def _train(folder, wnids):
 def _validation(folder):
     for line in (folder / "val_annotations.txt").read_text().splitlines():
         name, wnid = line.split("\t")[:2]
-        yield folder / "images" / name, wnid
+        yield folder / "images" / _plain(name), wnid

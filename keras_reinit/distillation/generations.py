@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 
 import keras
@@ -16,6 +17,7 @@ from keras_reinit.distillation.outputs import (
     read_outputs,
 )
 from keras_reinit.network import inputs_of, network_of
+from keras_reinit.storage import write_whole
 
 # What the outputs mean, in the folder of the generations.
 OUTPUTS = "outputs.json"
@@ -28,7 +30,11 @@ class SaveGenerations(keras.callbacks.Callback):
 
     Args:
         schedule: The `Stages` of the training.
-        folder: Where `generation_0.weights.h5` and so on are written.
+        folder: Where `generation_0.weights.h5` and so on are written, each whole or
+            not at all. It belongs to one training.
+
+    Raises:
+        ValueError: When a training begins in a folder that has generations of another.
 
     Example:
 
@@ -55,27 +61,34 @@ class SaveGenerations(keras.callbacks.Callback):
         self.folder = pathlib.Path(folder)
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Removes what an earlier training left of generations yet to come."""
-        if epoch in self.schedule.starts:
-            for path in _paths(self.folder):
-                if _number(path) >= self.schedule.stage(epoch):
-                    path.unlink()
+        # A training that a backup continues finds its own generations.
+        if epoch == 0 and _paths(self.folder):
+            raise ValueError(
+                "`folder` must have no generations of another training: move them, or "
+                f"name another folder. Received: folder={str(self.folder)!r}, with "
+                f"{len(_paths(self.folder))} generations"
+            )
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch in self.schedule.ends:
             self.folder.mkdir(parents=True, exist_ok=True)
             outputs = [dataclasses.asdict(o) for o in _compiled_outputs(self.model)]
-            (self.folder / OUTPUTS).write_text(json.dumps(outputs))
-            path = self.folder / f"generation_{self.schedule.stage(epoch)}.weights.h5"
-            network_of(self.model).save_weights(path)
-
-
-def _number(path):
-    return int(path.name.split("_")[1].split(".")[0])
+            saved = {"outputs": outputs, "generations": self.schedule.stages}
+            write_whole(self.folder / OUTPUTS, json.dumps(saved))
+            name = f"generation_{self.schedule.stage(epoch)}.weights.h5"
+            aside = self.folder / f".{name}"
+            network_of(self.model).save_weights(aside)
+            os.replace(aside, self.folder / name)
 
 
 def _paths(folder):
-    return sorted(pathlib.Path(folder).glob("generation_*.weights.h5"), key=_number)
+    """Dict from the numbers of the generations in a folder to their paths."""
+    found = {}
+    for path in pathlib.Path(folder).glob("generation_*.weights.h5"):
+        number = path.name.split("_", 1)[1].removesuffix(".weights.h5")
+        if number.isdecimal():
+            found[int(number)] = path
+    return dict(sorted(found.items()))
 
 
 def _compiled_outputs(model):
@@ -141,21 +154,25 @@ def ensemble(student, folder, *, from_logits=None, divergence=None):
             "`student` must be a Functional or Sequential model, or have been called "
             f"on a `keras.Input`. Received: student={student!r}"
         )
-    paths = _paths(folder)
-    if not paths:
+    paths, saved = _paths(folder), _saved(folder)
+    wanted = max([saved["generations"], *(number + 1 for number in paths)])
+    missing = sorted(set(range(wanted)) - paths.keys())
+    if missing:
         raise ValueError(
-            "`folder` must have weights of generations, written by `SaveGenerations`. "
-            f"Received: folder={str(folder)!r}"
+            "`folder` must have the weights of all generations, written by "
+            f"`SaveGenerations`. Received: folder={str(folder)!r}, without "
+            f"generation_{missing[0]}.weights.h5"
         )
-    meanings = _meanings(student, folder, from_logits, divergence)
+    found = [Output(**one) for one in saved["outputs"]]
+    meanings = _meanings(student, found, from_logits, divergence)
     inputs = keras.tree.map_structure(
         lambda one: keras.Input(batch_shape=one.shape, dtype=one.dtype, name=one.name),
         inputs_of(student),
     )
     predicted = []
-    for i, path in enumerate(paths):
+    for i, path in paths.items():
         member = copy_model(student, "student")
-        member.load_weights(path)
+        _load(member, path)
         member.name = f"generation_{i}"
         predicted.append(_predicted(member(inputs), meanings))
     mean = predicted[0]
@@ -166,14 +183,30 @@ def ensemble(student, folder, *, from_logits=None, divergence=None):
     return keras.Model(inputs, mean, name=f"ensemble_of_{student.name}")
 
 
-def _meanings(student, folder, from_logits, divergence):
-    """List of `Output` of a student whose generations are in a folder."""
+def _load(member, path):
+    try:
+        member.load_weights(path)
+    except (OSError, KeyError, ValueError) as error:
+        raise ValueError(
+            f"`folder` must have whole weights of the student. Received: {path}, which "
+            f"cannot be loaded: {type(error).__name__}: {str(error)[:300]}"
+        ) from error
+
+
+def _saved(folder):
+    """What a training has saved of its generations besides weights, a dict."""
+    path = pathlib.Path(folder) / OUTPUTS
+    if not path.exists():
+        return {"outputs": [], "generations": 1}
+    return json.loads(path.read_text())
+
+
+def _meanings(student, found, from_logits, divergence):
+    """List of `Output` of a student, of which some may be known."""
     returned = example_outputs(student)
     returned = student.outputs if returned is None else returned
     values = keras.tree.flatten(returned)
-    path = pathlib.Path(folder) / OUTPUTS
-    saved = json.loads(path.read_text()) if path.exists() else []
-    found = [Output(**one) for one in saved] or _compiled_outputs(student)
+    found = found or _compiled_outputs(student)
     if divergence is not None:
         names = output_names(student, returned)
         found = read_outputs(

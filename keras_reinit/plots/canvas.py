@@ -21,6 +21,7 @@ PALETTE = tuple(
 TEXT = "#010203"
 STYLE = {
     "text.color": TEXT,
+    "text.parse_math": False,  # Names may have dollar signs.
     "axes.labelcolor": TEXT,
     "axes.edgecolor": TEXT,
     "xtick.color": TEXT,

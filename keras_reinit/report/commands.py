@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import shlex
 
 from keras_reinit.config import Config
 from keras_reinit.naming import names
@@ -41,8 +42,10 @@ def command(row, without=()):
         and (value != default[name] or name in told)
         and name not in without
     }
+    if row.get("strategy", "none") != "none":
+        given["strategy"] = row["strategy"]
     flags = [f"--{name}={value}" for name, value in sorted(given.items())]
-    return " ".join(["python -m", *script, *flags])
+    return " ".join(["python -m", *script, *map(shlex.quote, flags)])
 
 
 def _call(row, without):

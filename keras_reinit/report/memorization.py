@@ -17,6 +17,7 @@ from keras_reinit.results import (
     schedule_of,
     verdict,
 )
+from keras_reinit.storage import write_page, write_whole
 from keras_reinit.training.memorization import MEASURES
 
 BASELINE = "standard"
@@ -115,8 +116,8 @@ def markdown(rows):
 def write(rows, folder):
     """Writes `memorization.md` and `.png`; returns the list of their paths."""
     paths = [folder / f"memorization.{kind}" for kind in ("md", "png")]
-    paths[0].write_text(f"{markdown(rows)}\n", encoding="utf-8")
-    paths[1].write_bytes(plots.png(plots.memorization_figure(memories(rows)), dpi=120))
+    write_page(paths[0], f"{markdown(rows)}\n")
+    write_whole(paths[1], plots.png(plots.memorization_figure(memories(rows)), dpi=120))
     return paths
 
 

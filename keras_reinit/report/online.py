@@ -13,6 +13,7 @@ from keras_reinit.results import (
     markdown_table,
     paired_difference,
 )
+from keras_reinit.storage import write_page, write_whole
 
 BASELINE = "full_reinit"
 HEADER = (
@@ -93,9 +94,9 @@ def _line(one, whole):
 
 def write(rows, folder):
     """Writes `warm_start.md` and `warm_start.png`; returns the list of their paths."""
-    (folder / "warm_start.md").write_text(f"{markdown(rows)}\n", encoding="utf-8")
+    write_page(folder / "warm_start.md", f"{markdown(rows)}\n")
     figure = plots.png(plots.online_figure(curves(rows)), dpi=120)
-    (folder / "warm_start.png").write_bytes(figure)
+    write_whole(folder / "warm_start.png", figure)
     return [folder / "warm_start.md", folder / "warm_start.png"]
 
 

@@ -2,10 +2,14 @@
 
 import dataclasses
 
-from keras_reinit.results import markdown_table
+from keras_reinit.results import inert, markdown_table
+from keras_reinit.storage import MARK
 
 TEMPLATE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
+<meta name="generator" content="{{ mark }}">
+<meta http-equiv="Content-Security-Policy"
+content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{ title }}</title>
 <style>
@@ -100,7 +104,7 @@ def html(title, sections):
     import jinja2  # Who trains does without.
 
     template = jinja2.Environment(autoescape=True).from_string(TEMPLATE)
-    return template.render(title=title, sections=sections)
+    return template.render(title=title, sections=sections, mark=MARK)
 
 
 def markdown(title, sections):
@@ -120,8 +124,10 @@ def markdown(title, sections):
     """
     parts = [f"# {title}"]
     for one in sections:
-        parts += [f"## {one.title}", *one.text]
-        parts += ["\n".join(f"- {f.caption}: {f.alt}" for f in one.figures)]
+        parts += [f"## {inert(one.title)}", *map(inert, one.text)]
+        parts += [
+            "\n".join(f"- {inert(f.caption)}: {inert(f.alt)}" for f in one.figures)
+        ]
         parts += [markdown_table(one.header, one.lines) if one.lines else ""]
-        parts += ["\n".join(f"- {note}" for note in one.notes)]
+        parts += ["\n".join(f"- {inert(note)}" for note in one.notes)]
     return "\n\n".join(part for part in parts if part) + "\n"

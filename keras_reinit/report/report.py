@@ -18,6 +18,7 @@ from keras_reinit.report.sensitivity import sensitivities
 from keras_reinit.report.verdict import cells, matrix
 from keras_reinit.report.verdict_table import EPOCHS, markdown
 from keras_reinit.results import code_notes, finished, schedule_of, verdict
+from keras_reinit.storage import write_page, write_whole
 
 __all__ = ["figure_png", "markdown", "sections", "write"]
 TITLE = "When does re-initialization work?"
@@ -44,9 +45,9 @@ def write(rows, folder, grids=None, when="final"):
     folder = pathlib.Path(folder)
     paths = [folder / name for name in ("report.md", "verdict.png", "report.html")]
     parts = sections(rows, rows if grids is None else grids, when)
-    paths[0].write_text(page.markdown(TITLE, parts), encoding="utf-8")
-    paths[1].write_bytes(figure_png(rows, when))
-    paths[2].write_text(page.html(TITLE, parts), encoding="utf-8")
+    write_page(paths[0], page.markdown(TITLE, parts))
+    write_whole(paths[1], figure_png(rows, when))
+    write_page(paths[2], page.html(TITLE, parts))
     return paths
 
 
@@ -209,9 +210,13 @@ def _mean_curves(rows, name):
     curves = collections.defaultdict(list)
     rows = finished(rows)
     for row, key in zip(rows, names(rows), strict=True):
-        if name in row["history"]:
+        if name in row.get("history", {}):
             curves[key].append(row["history"][name])
-    return {key: np.mean(group, axis=0) for key, group in curves.items()}
+    return {
+        key: np.mean(group, axis=0)
+        for key, group in curves.items()
+        if len(set(map(len, group))) == 1  # Others are not whole.
+    }
 
 
 def _starts(rows):

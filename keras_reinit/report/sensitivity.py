@@ -18,6 +18,7 @@ from keras_reinit.results import (
     paired_difference,
     verdict,
 )
+from keras_reinit.storage import write_page, write_whole
 
 AXES = ("learning_rate", "weight_decay")
 # A cell counts as good if its accuracy is lower than the best by no more.
@@ -110,11 +111,9 @@ def write(rows, folder, within=WITHIN, when="final"):
     found = sensitivities(rows, within, when)
     if not found:
         return []
-    (folder / "sensitivity.md").write_text(
-        f"{markdown(found, within)}\n", encoding="utf-8"
-    )
+    write_page(folder / "sensitivity.md", f"{markdown(found, within)}\n")
     figure = plots.png(plots.sensitivity_figure(found), dpi=120)
-    (folder / "sensitivity.png").write_bytes(figure)
+    write_whole(folder / "sensitivity.png", figure)
     return [folder / "sensitivity.md", folder / "sensitivity.png"]
 
 

@@ -11,10 +11,9 @@ RULE = (
     "standard training, seed by seed, lies wholly above / below zero; else, or with "
     "fewer than three seeds, *no clear effect*. The interval is over seeds, for this "
     "one test set; each cell is judged on its own. Test accuracy is {epoch}; *early "
-    "stopping* takes the epoch of the best validation accuracy. "
-    "Learning rate and weight decay were chosen for each method and setting on "
-    "validation data. D is augmentation, C cosine annealing in each stage, W weight "
-    "decay."
+    "stopping* takes the epoch of the best validation accuracy. Learning rate and "
+    "weight decay were chosen on validation data. D is augmentation, C cosine "
+    "annealing in each stage, W weight decay."
 )
 
 

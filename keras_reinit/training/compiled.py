@@ -10,9 +10,9 @@ from keras_reinit.distillation import BornAgain
 from keras_reinit.distillation.outputs import Output, check_outputs
 from keras_reinit.fresh.recipes import find_recipes
 from keras_reinit.fresh.weights import fresh_draws
-from keras_reinit.graph import add_block_normalization, blocks
+from keras_reinit.graph import BlockNormalization, add_block_normalization, blocks
 from keras_reinit.keras_internals import rate_of
-from keras_reinit.network import network_of
+from keras_reinit.network import all_layers, network_of
 from keras_reinit.optimizers import reset_optimizer
 from keras_reinit.optimizers.weight_decay import WeightDecay, add_weight_decay
 from keras_reinit.training.evaluation import evaluator
@@ -152,10 +152,7 @@ def dtype_policy(policy):
 
 def wrapped(config, network):
     """The uncompiled model of a run: a network and what its method needs."""
-    model = network
-    if config.method.startswith("layerwise"):
-        count = config.num_blocks or len(blocks(model))
-        model = add_block_normalization(model, min(count, config.stages))
+    model = with_block_normalization(config, network)
     if config.method == "redo":
         model = add_unit_statistics(model)
     if _is_l2(config):
@@ -163,6 +160,15 @@ def wrapped(config, network):
     if config.distills:
         return BornAgain(model, config.distillation_weight, config.temperature)
     return model
+
+
+def with_block_normalization(config, network):
+    """The network with the layers that layer-wise re-initialization needs, once."""
+    is_done = any(isinstance(one, BlockNormalization) for one in all_layers(network))
+    if is_done or not config.method.startswith("layerwise"):
+        return network
+    count = config.num_blocks or len(blocks(network))
+    return add_block_normalization(network, min(count, config.stages))
 
 
 def num_steps(config, splits):

@@ -114,7 +114,9 @@ def _train(config, stage, splits, model, standardize):
         if config.method == "dash":
             method.data = datasets["train"]
         method.apply(model, stage)
-    own = dataclasses.replace(config, epochs=config.schedule.stage_epochs, stages=1)
+    starts = (*config.schedule.starts, config.schedule.total)
+    epochs = starts[stage + 1] - starts[stage]
+    own = dataclasses.replace(config, epochs=epochs, stages=1)
     compile_for(own, splits, model)
     stream = data.train_dataset(
         *splits.train,

@@ -98,8 +98,8 @@ def _kind(config):
     """What decides how long a step takes, up to little things."""
     return (
         config.dataset, config.train_size, config.validation_size, config.model,
-        config.width, config.batch_size, config.method.startswith("layerwise"),
-        config.distills,
+        config.width, config.stem_stride, config.dtype_policy, config.batch_size,
+        config.method.startswith("layerwise"), config.distills,
     )  # fmt: skip
 
 

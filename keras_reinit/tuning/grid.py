@@ -1,18 +1,21 @@
 """A grid search that survives: its state is its rows."""
 
-import pathlib
+import contextlib
+import os
+import socket
 import time
 
 import keras_tuner
 
 from keras_reinit import training
 from keras_reinit.arguments import checked_integer
+from keras_reinit.console import say
 from keras_reinit.results import (
     append_row,
     json_line,
     unreadable_lines,
-    writable_folder,
 )
+from keras_reinit.storage import held, writable_folder
 from keras_reinit.tuning.cells import cells
 from keras_reinit.tuning.heartbeat import Heartbeat
 from keras_reinit.tuning.hparams import write_trial
@@ -63,12 +66,17 @@ class GridSearch(keras_tuner.Tuner):
 
     def __init__(
         self, hypermodel, objective="val_accuracy", *, seeds=(0,), directory,
-        report=print,
+        report=say,
     ):  # fmt: skip
         if not isinstance(hypermodel, HyperModel):
             raise ValueError(
                 "`hypermodel` must be a `keras_reinit.tuning.HyperModel`. "
                 f"Received: hypermodel={hypermodel!r}"
+            )
+        if hypermodel.rows is not None:
+            raise ValueError(
+                "`rows` of a `HyperModel` must be None for a grid, whose rows are in "
+                f"`directory`. Received: rows={str(hypermodel.rows)!r}"
             )
         folder = writable_folder(directory, "directory")
         self.rows = folder / "rows.jsonl"
@@ -78,8 +86,8 @@ class GridSearch(keras_tuner.Tuner):
                 f"{self.rows}: {torn} lines cannot be read (cut off by a crash or a "
                 "full disk); their trials are run again, all others are kept"
             )
-        seeds = checked_seeds(seeds)
-        oracle = GridOracle(objective, folder, seeds, self._list_cells, report)
+        self._seeds, self._cells = checked_seeds(seeds), None
+        oracle = GridOracle(objective, folder, self._seeds, self._list_cells, report)
         _check_objective(oracle.objective, hypermodel.METRICS)
         super().__init__(
             oracle, hypermodel,
@@ -96,7 +104,14 @@ class GridSearch(keras_tuner.Tuner):
                 "`search` must not be given data or arguments of `fit`, which are "
                 f"decided by the `Config` of a trial. Received: {', '.join(unused)}"
             )
-        with Heartbeat(pathlib.Path(self.project_dir), self.tuner_id) as self._heart:
+        with contextlib.ExitStack() as stack:
+            if isinstance(self.oracle, GridOracle):  # Workers share the chief's folder.
+                stack.enter_context(held(self.rows.parent, "directory"))
+            if is_chief():
+                stack.enter_context(self.oracle.watching())
+            heart = Heartbeat(self.rows.parent, self.tuner_id)
+            self._heart = stack.enter_context(heart)
+            _check_port()
             super().search(verbose=verbose)
 
     def missing(self):
@@ -118,14 +133,16 @@ class GridSearch(keras_tuner.Tuner):
 
     def _list_cells(self):
         def identify(values):
+            _check_seed(self.hypermodel, values)
             objective = self.oracle.objective
             named = {"objective": [objective.name, objective.direction]}
             return {**self.hypermodel.identity(_hp(values)), **named}
 
-        return cells(self.hypermodel.declare, self.oracle.seeds, identify)
+        return cells(self.hypermodel.declare, self._seeds, identify)
 
     def run_trial(self, trial, *args, **kwargs):
         """One training, one row."""
+        self._check_trial(trial)
         self._heart.runs(trial.trial_id)
         row = {**self._tried(trial.hyperparameters), "trial": trial.trial_id}
         try:
@@ -135,12 +152,23 @@ class GridSearch(keras_tuner.Tuner):
         except OSError as error:
             raise keras_tuner.errors.FatalRuntimeError(
                 f"{self.rows} cannot be written: {error}. All rows before it are kept; "
-                "the same search goes on when there is room."
+                "the same search continues when there is room."
             ) from error
         self._heart.runs(None)
         if row["status"] != "ok":
             raise keras_tuner.errors.FailedTrialError(row["reason"])
         return row["metrics"]
+
+    def _check_trial(self, trial):
+        """An error for what a chief of another search, or no chief, hands out."""
+        if self._cells is None:
+            self._cells = self._list_cells()
+        values = dict(trial.hyperparameters.values)
+        if self._cells.get(trial.trial_id) != values:
+            raise keras_tuner.errors.FatalRuntimeError(
+                "The chief must be one of this search, on the same data. Received: "
+                f"trial {trial.trial_id!r} with {values}, which it does not have"
+            )
 
     def _tried(self, hp):
         for _ in range(TRIES):
@@ -174,6 +202,28 @@ class GridSearch(keras_tuner.Tuner):
         """Nothing: the rows are the state."""
 
 
+def _check_port():
+    """An error for a chief whose port another program has: gRPC would share it."""
+    address = os.environ.get("KERASTUNER_ORACLE_IP")
+    if not is_chief() or address == "unix":
+        return
+    port = int(os.environ["KERASTUNER_ORACLE_PORT"])
+    try:
+        with socket.create_server((address, port)):
+            pass
+    except OSError as error:
+        raise keras_tuner.errors.FatalRuntimeError(
+            f"`KERASTUNER_ORACLE_PORT` must be a port that no other program uses. "
+            f"Received: {address}:{port} ({error})"
+        ) from error
+
+
+def is_chief():
+    """Whether this process hands out the trials of workers."""
+    has_chief = "KERASTUNER_ORACLE_IP" in os.environ
+    return has_chief and "chief" in os.environ.get("KERASTUNER_TUNER_ID", "")
+
+
 def _hp(values):
     """A `keras_tuner.HyperParameters` with some values."""
     hp = keras_tuner.HyperParameters()
@@ -193,6 +243,19 @@ def checked_seeds(seeds):
             f"Received: seeds={seeds!r}"
         )
     return integers
+
+
+def _check_seed(hypermodel, values):
+    """A `ValueError` where `space` decides the seed, which `seeds` do."""
+    try:
+        seed = hypermodel.config(_hp(values)).seed
+    except Exception:  # A trial that will fail, and say why.
+        return
+    if seed != values["seed"]:
+        raise ValueError(
+            "`space` must not return a 'seed' in a grid, which trains every "
+            f"combination with each of `seeds`. Received: seed={seed}"
+        )
 
 
 def _check_objective(objective, metrics):

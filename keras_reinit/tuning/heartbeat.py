@@ -1,10 +1,14 @@
 """Signs of life of the workers of a search, as files in its folder."""
 
+import collections
+import contextlib
 import json
 import os
 import pathlib
+import platform
 import threading
 import time
+import urllib.parse
 
 BEAT = 2.0  # Seconds between two signs.
 LEASE = 30.0  # A worker that has not given one for so long is taken for dead.
@@ -20,7 +24,11 @@ class Heartbeat:
 
     def __init__(self, folder, tuner_id):
         self.trial = None
-        self._path = _folder(folder) / f"{tuner_id}.json"
+        self._tuner_id = tuner_id
+        # Other hosts, and other processes of this one, have files of their own.
+        process = f"{platform.node()}-{os.getpid()}"
+        self._name = urllib.parse.quote(f"{tuner_id}@{process}", safe="@")
+        self._path = _folder(folder) / f"{self._name}.json"
         self._ended = threading.Event()
         self._lock = threading.Lock()
 
@@ -40,12 +48,15 @@ class Heartbeat:
     def _beat(self):
         while not self._ended.wait(BEAT):
             self._write()
-        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
 
     def _write(self):
-        new = self._path.with_suffix(f".{os.getpid()}")
-        with self._lock:  # The thread writes, too.
-            new.write_text(json.dumps({"trial": self.trial, "time": time.time()}))
+        sign = {"worker": self._tuner_id, "trial": self.trial, "time": time.time()}
+        new = self._path.with_suffix(".new")
+        # The thread writes, too. A full disk may have room again for the next sign.
+        with self._lock, contextlib.suppress(OSError):
+            new.write_text(json.dumps(sign))
             new.replace(self._path)  # Never half a file.
 
 
@@ -54,40 +65,60 @@ class Watch:
 
     def __init__(self, folder):
         self._folder = _folder(folder)
-        self._seen = {}
+        self._seen = {}  # Of each file, its text and when that was new.
+        self._first_asked = {}  # Of workers without a sign.
+        self._ran = collections.defaultdict(set)
 
-    def trials(self):
-        """The trials that living workers run."""
-        return {sign["trial"] for sign in self._living().values()} - {None}
+    def trials(self, without=None):
+        """The trials that living workers run, but for one worker's."""
+        living = self._living()
+        return {trial for worker, trial in living if worker != without} - {None}
 
-    def trial_of(self, tuner_id):
-        """The trial that a living worker runs, or `None`."""
-        return self._living().get(tuner_id, {}).get("trial")
+    def has_run(self, tuner_id, trial_id):
+        """Whether a worker has ever given a sign that it runs a trial."""
+        self._living()
+        return trial_id in self._ran[tuner_id]
 
     def dead(self, tuner_ids):
         """Those of the workers that have not given a sign for long."""
-        living = self._living()
+        living = {worker for worker, _ in self._living()}
         now = time.monotonic()
         for tuner_id in tuner_ids:  # Not yet a sign: it is given time, too.
-            self._seen.setdefault(tuner_id, (None, now))
-        return {
+            self._first_asked.setdefault(tuner_id, now)
+        dead = {
             tuner_id
-            for tuner_id in tuner_ids - living.keys()
-            if now - self._seen[tuner_id][1] > LEASE
+            for tuner_id in tuner_ids - living
+            if now - self._first_asked[tuner_id] > LEASE
         }
+        for tuner_id in dead:  # One that comes back is given time again.
+            del self._first_asked[tuner_id]
+        return dead
 
     def _living(self):
-        now, living = time.monotonic(), {}
+        """The workers that live and their trials, as a list of pairs."""
+        now, living = time.monotonic(), []
         for path in self._folder.glob("*.json"):
-            try:
-                text = path.read_text()
-            except OSError:
+            sign = _read(path)
+            if sign is None:
                 continue
-            if self._seen.get(path.stem, (None, 0))[0] != text:
-                self._seen[path.stem] = text, now
-            if now - self._seen[path.stem][1] <= LEASE:
-                living[path.stem] = json.loads(text)
+            if self._seen.get(path.name, (None, 0))[0] != sign:
+                self._seen[path.name] = sign, now
+            worker, trial, _ = sign
+            self._ran[worker].add(trial)
+            if now - self._seen[path.name][1] <= LEASE:
+                living.append((worker, trial))
         return living
+
+
+def _read(path):
+    """Worker, trial and time of a sign; `None` for a file that is gone or damaged."""
+    try:
+        sign = json.loads(path.read_text())
+        worker, trial, at = (sign[name] for name in ("worker", "trial", "time"))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    known = isinstance(worker, str) and isinstance(trial, str | None)
+    return (worker, trial, at) if known and isinstance(at, int | float) else None
 
 
 def _folder(folder):

@@ -15,9 +15,21 @@ def write_trial(row, folder, epoch):
         folder: Path of the search; the file goes to `hparams/<trial>` in it.
         epoch: Integer, the epoch that the trial is judged by.
     """
-    place = pathlib.Path(folder) / "hparams" / row["trial"]
+    above = pathlib.Path(folder) / "hparams"
+    place = above / row["trial"]
+    if place.parent != above or place.name in ("", ".", "..") or place.is_symlink():
+        raise ValueError(
+            f"`row` must have the id of a trial. Received: trial={row['trial']!r}"
+        )
     shutil.rmtree(place, ignore_errors=True)  # Of a try that failed.
-    writer = tf.summary.create_file_writer(str(place))
+    try:
+        _write(row, str(place), epoch)
+    except tf.errors.OpError as error:  # Such as that of a full disk.
+        raise OSError(f"{place}: {error.message}") from error
+
+
+def _write(row, place, epoch):
+    writer = tf.summary.create_file_writer(place)
     with writer.as_default():
         api.hparams(row["hyperparameters"], trial_id=row["trial"])
         for name, value in row.get("metrics", {}).items():

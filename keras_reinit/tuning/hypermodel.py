@@ -1,21 +1,27 @@
 """One trial of keras-tuner: hyperparameters in, a training and its row out."""
 
+import collections
 import contextlib
 import dataclasses
 import functools
+import json
 import pathlib
 
 import keras
 import keras_tuner
 
 from keras_reinit import data, training
-from keras_reinit.arguments import check_choice
+from keras_reinit.arguments import check_choice, checked_integer
 from keras_reinit.config import Config
 from keras_reinit.data import Facts
 from keras_reinit.results import append_row
-from keras_reinit.study import key_of
-from keras_reinit.training.compiled import CompiledModels, network_for
-from keras_reinit.tuning.code import code_digest
+from keras_reinit.runs import key_of
+from keras_reinit.training.compiled import (
+    CompiledModels,
+    network_for,
+    with_block_normalization,
+)
+from keras_reinit.tuning.code import code_digest, network_digest
 
 EPOCHS = ("final", "best")
 # What keras-tuner itself adds to the arguments of `search`.
@@ -91,6 +97,11 @@ class HyperModel(keras_tuner.HyperModel):
             )
         if not isinstance(base or Config(), Config):
             raise ValueError(f"`base` must be a `Config`. Received: base={base!r}")
+        if not (build is None or callable(build)):
+            raise ValueError(
+                "`build` must be a function of `hp` that returns a model. "
+                f"Received: build={build!r}"
+            )
         self.space = space
         self.base = base or Config()
         self.epoch = epoch
@@ -99,7 +110,8 @@ class HyperModel(keras_tuner.HyperModel):
         self._network = build
         self._models = CompiledModels()
         self._checkpoint, self._execution = None, 0
-        self._fingerprint = functools.cache(data.fingerprint)
+        self._digests = {}  # Of networks, by the values that built them.
+        self.fingerprints = {}  # Of data sets, by name; `None` for one not at hand.
 
     def config(self, hp):
         """The `Config` of a trial."""
@@ -110,35 +122,58 @@ class HyperModel(keras_tuner.HyperModel):
                 f"`space` must return a dict of fields of `Config`, {sorted(known)}. "
                 f"Received: {fields!r}"
             )
+        if self._network is not None:
+            _check_no_network(fields)
         seed = hp.values.get("seed", self.base.seed)
         return dataclasses.replace(self.base, **{"seed": seed, **fields})
 
     def build(self, hp):
-        """The network of a trial."""
+        """The network of a trial, with what its method needs in it.
+
+        Raises:
+            FatalValueError: If `build` returns no uncompiled `keras.Model`.
+        """
         config = self.config(hp)
-        if self._network is not None:
-            return self._network(hp)
-        return network_for(config, _shapes(config.dataset, self.folder))
+        if self._network is None:
+            network = network_for(config, _shapes(config.dataset, self.folder))
+        else:
+            network = _checked_network(self._network(hp))
+        return with_block_normalization(config, network)
 
     def declare(self, hp):
         """Declares the hyperparameters of a trial, without training it."""
         self.space(hp)
         if self._network is not None:
-            self._network(hp)
+            values = dict(hp.values)
+            network = self._network(hp)
+            if values == hp.values:  # Else it opened a value, and comes again.
+                self._digests[_key(values)] = network_digest(network)
 
     def identity(self, hp):
         """All that decides a trial's result, as a value that JSON can hold."""
         identity = {
             "values": dict(hp.values),
             "epoch": self.epoch,
-            "build": self._network and code_digest(self._network),
+            "build": self._build_code,
+            "network": self._digests.get(_key(hp.values)),
         }
-        # A trial without a config, or without data, will fail and say why.
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(ValueError):  # Such a trial will fail, and say why.
             config = self.config(hp)
             identity["config"] = key_of(config)
-            identity["data"] = self._fingerprint(config.dataset, self.folder)
+            identity["data"] = self._fingerprint(config.dataset)
         return identity
+
+    @functools.cached_property
+    def _build_code(self):
+        return self._network and code_digest(self._network)
+
+    def _fingerprint(self, dataset):
+        known = self.fingerprints  # It may have a default, and then loads nothing.
+        if dataset not in known and not isinstance(known, collections.defaultdict):
+            known[dataset] = None
+            with contextlib.suppress(ValueError):
+                known[dataset] = data.fingerprint(dataset, self.folder)
+        return known[dataset]
 
     def fit(self, hp, model, *args, **kwargs):
         """Trains a network; returns the metrics of the chosen epoch.
@@ -235,6 +270,11 @@ class _Weights(keras.callbacks.Callback):
 
 def _check_arguments(hp, model, args, kwargs):
     """A `FatalValueError` for what a tuner passes and a training does not use."""
+    if kwargs.get("epochs") is not None:
+        try:
+            checked_integer("epochs", kwargs["epochs"], low=1)
+        except ValueError as error:
+            raise keras_tuner.errors.FatalValueError(str(error)) from error
     known = {"epochs", "verbose"}
     if "tuner/epochs" in hp.values:  # Hyperband's own.
         known.add("initial_epoch")
@@ -244,12 +284,34 @@ def _check_arguments(hp, model, args, kwargs):
             "`search` must not be given data or arguments of `fit`, which are decided "
             f"by the `Config` of a trial. Received: {', '.join(unused)}"
         )
-    if model.compiled:
+    _checked_network(model)
+
+
+def _checked_network(network):
+    """Returns a network; a `FatalValueError` unless it is an uncompiled model."""
+    if not isinstance(network, keras.Model) or network.compiled:
         raise keras_tuner.errors.FatalValueError(
-            "`build` must return an uncompiled model, and a tuner must not be given "
-            "`optimizer`, `loss` or `metrics`: the `Config` of a trial decides them. "
-            f"Received: a compiled model {model.name!r}"
+            "`build` must return an uncompiled `keras.Model`: the `Config` of a trial "
+            f"decides optimizer, loss and metrics. Received: {network!r}"
+            + (", compiled" if isinstance(network, keras.Model) else "")
         )
+    return network
+
+
+def _check_no_network(fields):
+    """A `ValueError` for fields that would be searched over without any effect."""
+    for name in ("model", "width", "stem_stride", "dtype_policy"):
+        if name in fields:
+            raise ValueError(
+                f"`space` must not return {name!r} where `build` makes the network. "
+                f"Received: {name}={fields[name]!r}"
+            )
+
+
+def _key(values):
+    """A string of the values that build a network: all but the seed."""
+    kept = {name: value for name, value in values.items() if name != "seed"}
+    return json.dumps(kept, sort_keys=True)
 
 
 @functools.lru_cache(maxsize=2)
