@@ -4,6 +4,7 @@ import dataclasses
 import sys
 
 from keras_reinit import provenance, results
+from keras_reinit.training.training import without_folders
 from keras_reinit.tuning.estimate import estimate
 
 # On paper: assumed floating-point operations a second of such small networks, with one
@@ -35,7 +36,7 @@ def run(search, workers, folder):
     hours |= {name: found.flops / rate / 3600 for name, rate in ASSUMED.items()}
     row = {
         "config": {
-            "arguments": sys.argv[1:],
+            "arguments": [*map(without_folders, sys.argv[1:])],
             "name": folder.name,
             "workers": workers,
             "seeds": len({config.seed for config in configs}),

@@ -208,7 +208,8 @@ def _trained(argv, kind):
             "Finished runs are kept. The same command continues; --processes sets how "
             "many run at once."
         ) from error
-    configs = [row["config"] for row in rows] + planned.search_configs()
+    searched = planned.search_configs()
+    configs = [*searched, *planned.final_configs(missing.rows(searched))]
     return rows, study.select(configs, missing.rows(configs)), folder
 
 

@@ -107,6 +107,7 @@ def _decided(config):
     fields = {**FIELDS, **given}
     if fields["method"] == "standard":
         fields["stages"] = 1
+    fields["dataset"] = data.public_name(fields["dataset"])
     return {name: fields[name] for name in fields.keys() - FREE}
 
 
@@ -148,25 +149,24 @@ class Runs:
         self._fingerprint = functools.cache(data.fingerprint)
 
     def rows(self, configs):
-        """The rows of some configs, in the order of the file."""
-        keys = {key_of(config) for config in configs}
+        """The rows of some `Config`s, in the order of the file."""
+        known = {key_of(config): config for config in configs}
         rows = [row for row in known_rows(read_rows(self.path)) if row["config"]]
-        return [
-            row for row in rows if key_of(row["config"]) in keys and self._are_of(row)
-        ]
+        keyed = [(known.get(key_of(row["config"])), row) for row in rows]
+        return [row for config, row in keyed if config and self._are_of(row, config)]
 
     def skipped(self):
         """How many rows of the file this version cannot use."""
         rows = read_rows(self.path)
         return len(rows) - len(known_rows(rows))
 
-    def _are_of(self, row):
+    def _are_of(self, row, config):
         same = kind(row) == self.kind and row.get("strategy", "none") == self.strategy
         # On data or with a network of the caller's own.
-        return same and not row.get("given") and self._has_same_data(row)
+        return same and not row.get("given") and self._has_same_data(row, config)
 
-    def _has_same_data(self, row):
-        dataset = row["config"].get("dataset", Config.dataset)
+    def _has_same_data(self, row, config):
+        dataset = config.dataset  # A row has no path.
         if row["status"] != "ok":
             return True
         if "data" not in row:  # It is older. A published data set does not change.

@@ -111,3 +111,11 @@ def test_what_is_missing_of_a_search_can_be_estimated_without_its_data(tmp_path)
         (0.1, 0), (0.2, 0), (0.1, 3), (0.2, 3),
     ]  # fmt: skip
     assert estimate(missing).steps == 4 * 10 * 360
+
+
+def test_networks_of_other_strides_are_timed_apart():
+    small = Config(model="resnet18", width=4, train_size=64, batch_size=32, epochs=1,
+                   stages=1)  # fmt: skip
+    both = [dataclasses.replace(small, stem_stride=stride) for stride in (1, 2)]
+    whole = estimate(both).flops
+    assert whole == pytest.approx(sum(estimate([one]).flops for one in both))

@@ -97,3 +97,13 @@ def test_table_and_figure(tmp_path):
     )
     assert "| 100 | 0.43 |" in line  # Steps, and their ratio to 60 + 175.
     assert paths[1].stat().st_size > 10_000
+
+
+def test_stages_of_uneven_length_have_the_budget_in_all():
+    config = Config(
+        model="mlp", width=4, train_size=64, batch_size=8, epochs=3, stages=2,
+        method="full_reinit",
+    )  # fmt: skip
+    row = online.run(config)
+    epochs = [end["steps"] * 8 // end["examples"] for end in row["stages"]]
+    assert epochs == [1, 2]

@@ -293,6 +293,45 @@ def test_data_of_one_name_and_other_contents_are_not_paired():
     assert naming.names([rows[0], older])[1][0] == "no regularization"
 
 
+@pytest.mark.parametrize(
+    "context",
+    [
+        {"data": "b" * 32},
+        {"strategy": "mirrored"},
+        {"given": ["splits"]},
+        {"given": ["network"], "hyperparameters": {"units": 8, "seed": 0}},
+    ],
+)
+def test_rows_of_one_config_and_other_runs_stay_apart(context):
+    first = [
+        {**row(method, 0.5, seed), "data": "a" * 32}
+        for method in ("standard", "rifle")
+        for seed in range(3)
+    ]
+    second = [{**one, **context} for one in first]
+    found = study.compared([*first, *second])
+    assert len(found) == len(first) + len(second)
+    assert all(one in found for one in (*first, *second))
+
+
+def test_two_networks_of_ones_own_are_two_settings():
+    rows = [
+        {**row("standard", 0.5), "given": ["network"], "hyperparameters": {"units": n}}
+        for n in (8, 16)
+    ]
+    names = [setting for setting, _ in naming.names(study.compared(rows))]
+    assert sorted(names) == [
+        "no regularization, own network, units 16",
+        "no regularization, own network, units 8",
+    ]
+
+
+def test_a_command_has_the_strategy_and_is_quoted():
+    config = dataclasses.asdict(Config(dataset="./my images"))
+    line = commands.command({"config": config, "strategy": "mirrored"})
+    assert "'--dataset=./my images'" in line and "--strategy=mirrored" in line
+
+
 def test_no_rows_are_said(tmp_path):
     with pytest.raises(ValueError, match="`rows` must have at least one row"):
         report.write([], tmp_path)

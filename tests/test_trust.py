@@ -1,5 +1,6 @@
 """What another host, a folder, a file or a row can do to a search: nothing."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -443,3 +444,26 @@ def test_all_that_is_installed_is_pinned():
                 wanted.append(re.match(r"[\w.-]+", one)[0])
     missing = seen - pins.keys() - {"keras-reinit"}
     assert len(seen) > 50 and not missing
+
+
+def test_rows_have_no_absolute_path(tmp_path):
+    from test_identity import images
+
+    dataset = images(tmp_path / "pictures", seed=0)
+    config = dataclasses.replace(
+        BASE, dataset=dataset, train_size=None, batch_size=10, epochs=1, stages=1
+    )
+    path = tmp_path / "rows" / "rows.jsonl"
+    runs.run_all([config], path, processes=1, report=silent)
+    (tmp_path / "pictures" / "a" / "0.png").write_bytes(b"no image")
+    other = dataclasses.replace(config, seed=1)
+    runs.run_all([other], path, processes=1, report=silent)
+    ok, failed = results.read_rows(path)
+    assert ok["config"]["dataset"] == failed["config"]["dataset"] == "./pictures"
+    assert ok["status"] == "ok" and "0.png must be a whole image" in failed["reason"]
+    assert str(tmp_path) not in path.read_text()
+    assert socket.gethostname() not in path.read_text()
+    with pytest.raises(ValueError, match="must be a whole image"):
+        runs.Runs(path).rows([config])  # Other data now, and not whole.
+    images(tmp_path / "pictures", seed=0)
+    assert runs.Runs(path).rows([config]) == [ok]

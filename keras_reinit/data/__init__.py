@@ -1,7 +1,13 @@
 """Data sets, label noise, augmentation and tf.data pipelines."""
 
 from keras_reinit.data.augment import Cutout, PadCropFlip, RandomErasing
-from keras_reinit.data.datasets import DATASETS, fingerprint, from_arrays, load
+from keras_reinit.data.datasets import (
+    DATASETS,
+    fingerprint,
+    from_arrays,
+    load,
+    public_name,
+)
 from keras_reinit.data.files import ImageFiles
 from keras_reinit.data.human_noise import HumanNoise
 from keras_reinit.data.images import Standardize
@@ -59,5 +65,6 @@ __all__ = [
     "fingerprint",
     "from_arrays",
     "load",
+    "public_name",
     "train_dataset",
 ]

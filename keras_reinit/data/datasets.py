@@ -167,6 +167,19 @@ def _is_path(name):
     return "/" in name.replace(os.sep, "/") and os.path.isdir(name)
 
 
+def public_name(name):
+    """The name of a data set as rows have it: of a folder, its last part alone.
+
+    Example:
+
+    >>> public_name("digits"), public_name("/home/somebody/my_images/")
+    ('digits', './my_images')
+    """
+    if not _is_path(name):
+        return name
+    return f"./{os.path.basename(os.path.abspath(os.path.expanduser(name)))}"
+
+
 def from_arrays(
     train, test=None, *, num_classes=None, train_size=None, validation_size=None,
     flip=True, seed=0,

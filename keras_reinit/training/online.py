@@ -24,7 +24,7 @@ from keras_reinit.training.compiled import (
     wrapped,
 )
 from keras_reinit.training.evaluation import Evaluations, evaluator, parts
-from keras_reinit.training.training import Finite, load
+from keras_reinit.training.training import Finite, config_of_row, load
 
 # As in the public code of Ash & Adams 2020: what counts as fitted.
 FITTED = 0.99
@@ -78,7 +78,7 @@ def run(config, folder=None):
     ]
     return {
         "kind": "online",
-        "config": dataclasses.asdict(config),
+        "config": config_of_row(config),
         "data": splits.fingerprint,
         "status": "ok",
         "final": rows[-1],

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import math
+import re
 import time
 import warnings
 
@@ -91,7 +92,7 @@ def run(
         models.give_back(config, splits, compiled)
     return {
         "kind": "training",
-        "config": dataclasses.asdict(config),
+        "config": config_of_row(config),
         "data": splits.fingerprint,
         "given": [name for name, value in given.items() if value is not None],
         "status": "ok",
@@ -119,11 +120,28 @@ def failure(config, error):
         error: The exception.
     """
     return {
-        "config": config and dataclasses.asdict(config),
+        "config": config and config_of_row(config),
         "status": "failed",
-        "reason": f"{type(error).__name__}: {str(error)[:1000]}",
+        "reason": f"{type(error).__name__}: {without_folders(str(error))[:1000]}",
         **provenance(),
     }
+
+
+def config_of_row(config):
+    """The fields of a config as a row has them, without the path of a folder."""
+    dataset = data.public_name(config.dataset)
+    return {**dataclasses.asdict(config), "dataset": dataset}
+
+
+def without_folders(text):
+    """A text with the last part of each absolute path alone.
+
+    Example:
+
+    >>> without_folders("cannot open '/home/somebody/x.png': /tmp/y is full, 1/2")
+    "cannot open 'x.png': y is full, 1/2"
+    """
+    return re.sub(r"(?<![\w.~])~?/(?:[^\s'\":,;()/]+/)*(?=[^\s'\":,;()/])", "", text)
 
 
 def _check_splits(splits, config):

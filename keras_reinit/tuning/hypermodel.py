@@ -169,11 +169,12 @@ class HyperModel(keras_tuner.HyperModel):
 
     def _fingerprint(self, dataset):
         known = self.fingerprints  # It may have a default, and then loads nothing.
-        if dataset not in known and not isinstance(known, collections.defaultdict):
-            known[dataset] = None
+        name = data.public_name(dataset)
+        if name not in known and not isinstance(known, collections.defaultdict):
+            known[name] = None
             with contextlib.suppress(ValueError):
-                known[dataset] = data.fingerprint(dataset, self.folder)
-        return known[dataset]
+                known[name] = data.fingerprint(dataset, self.folder)
+        return known[name]
 
     def fit(self, hp, model, *args, **kwargs):
         """Trains a network; returns the metrics of the chosen epoch.
