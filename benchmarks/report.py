@@ -17,19 +17,23 @@ from keras_reinit import report, results, runs, study
 from keras_reinit.console import say
 from keras_reinit.report import memorization, online
 
-flags.DEFINE_enum(
-    "report_epoch",
-    "final",
-    results.REPORT_EPOCHS,
-    "the epoch that trainings are chosen and compared by: the last, or the one with "
-    "the best validation accuracy (early stopping)",
-)
 # The module that reports on rows of a kind.
 MODULES = {
     "training": report,
     "online": online,
     "memorization": memorization,
 }
+
+
+def define_flags():
+    """The epoch that is reported."""
+    flags.DEFINE_enum(
+        "report_epoch",
+        "final",
+        results.REPORT_EPOCHS,
+        "the epoch that trainings are chosen and compared by: the last, or the one "
+        "with the best validation accuracy (early stopping)",
+    )
 
 
 def markdown(rows, when="final"):
@@ -82,7 +86,7 @@ def main(argv):
         kinds = collections.defaultdict(list)
         for row in rows:
             kinds[results.kind(row)].append(row)
-        when = flags.FLAGS["report_epoch"].value
+        when = flags.FLAGS.get_flag_value("report_epoch", "final")
         for some in kinds.values():
             every = study.in_order(some) + nameless
             written = write(study.compared(some, when), every, folder, when)
@@ -90,4 +94,5 @@ def main(argv):
 
 
 if __name__ == "__main__":
+    define_flags()
     app.run(main)

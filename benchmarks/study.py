@@ -40,6 +40,7 @@ LISTS = (*SETTING, "method", "stages", "learning_rate", "weight_decay")
 def define_flags():
     """The shared flags, with lists for what the study varies, and its own."""
     shared.define("results/study", LISTS)
+    report.define_flags()
     flags.DEFINE_alias("methods", "method")
     flags.DEFINE_enum(
         "kind",

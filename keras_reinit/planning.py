@@ -6,7 +6,6 @@ import keras
 import numpy as np
 
 from keras_reinit.arguments import check_model
-from keras_reinit.callback import Reinitialize
 
 COLUMNS = ("fresh", "mixed", "scaled", "kept")
 
@@ -47,8 +46,7 @@ def plan(model, method, print_fn=print):
     method = copy.copy(method)
     method.set_model(model)
     method.prepare()
-    # Some methods need what a model is compiled with; for others it is optional.
-    if model.compiled or type(method).check is not Reinitialize.check:
+    if model.compiled:
         method.check()
     unit, starts = method.schedule.unit, method.schedule.starts
     rows = [

@@ -104,6 +104,8 @@ def test_a_plan_refuses_what_fit_refuses():
     uncompiled = network(compiled=False)
     with pytest.raises(ValueError, match="`model` must be compiled"):
         keras_reinit.plan(uncompiled, keras_reinit.Dash(Stages(4, 2), data=[]))
+    with pytest.raises(ValueError, match="`model` must be compiled with an optimizer"):
+        keras_reinit.plan(uncompiled, keras_reinit.HareTortoise(Stages(4, 2)))
     lines = []
     keras_reinit.plan(uncompiled, keras_reinit.FullReinit(Stages(4, 2)), lines.append)
     assert len(lines) == 2

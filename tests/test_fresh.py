@@ -180,7 +180,6 @@ def test_rewinding_returns_to_given_weights_and_leaves_data_alone():
         ({"mode": "reset", "seed": 0}, "mode"),
         ({"mode": "rewind"}, "first_weights"),
         ({"mode": "rewind", "first_weights": [np.zeros(3)]}, "first_weights"),
-        ({}, "seed"),
         ({"mode": "rewind", "first_weights": 3}, "first_weights"),
         ({"seed": 0, "initializers": {"nowhere/*": "ones"}}, "initializers"),
         ({"seed": 0, "initializers": ["ones"]}, "initializers"),
@@ -311,6 +310,8 @@ def test_keras_goes_on_naming_as_if_nothing_had_happened():
 def test_seeds_and_events_are_integers(argument, bad):
     model = dense_model()
     for draw in (fresh_weights, reinitialize):
+        if draw is reinitialize and (argument, bad) == ("seed", None):
+            continue  # It draws one.
         with pytest.raises(ValueError, match=f"`{argument}` must be an integer >= 0"):
             draw(model, **{"seed": 0, argument: bad})
     with pytest.raises(ValueError, match="`seed` must be an integer >= 0"):

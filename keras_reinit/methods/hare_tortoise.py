@@ -49,6 +49,14 @@ class HareTortoise(Reinitialize):
     def __init__(self, schedule, *, optimizer_state="keep", when=None):
         super().__init__(schedule, optimizer_state=optimizer_state, seed=0, when=when)
 
+    def prepare(self):
+        super().prepare()
+        if not self.model.compiled:
+            raise ValueError(
+                "`model` must be compiled with an optimizer that keeps a moving "
+                f"average. Received: model={self.model.name!r}, not compiled"
+            )
+
     def check(self):
         super().check()
         if not any(map(keeps_average, optimizers_of(self.model))):

@@ -7,6 +7,8 @@ import functools
 import hashlib
 import inspect
 import json
+import os
+import pathlib
 import sys
 import sysconfig
 import types
@@ -194,17 +196,18 @@ def _named(value):
 
 def _is_own(value):
     """Whether it is the user's: neither Python's, nor installed, nor this library's."""
-    name = value.__name__ if isinstance(value, types.ModuleType) else value.__module__
-    name = name or ""
-    if name.split(".")[0] in ("builtins", "keras_reinit"):
-        return False
-    file = getattr(sys.modules.get(name), "__file__", None)
-    if file is None:
-        return name == "__main__" or name not in sys.builtin_module_names
+    if isinstance(value, types.FunctionType):
+        file = value.__code__.co_filename
+    else:
+        is_module = isinstance(value, types.ModuleType)
+        name = (value.__name__ if is_module else value.__module__) or ""
+        if name in sys.builtin_module_names:
+            return False
+        file = getattr(sys.modules.get(name), "__file__", None) or ""
     paths = sysconfig.get_paths()
-    installed = [paths[key] for key in ("purelib", "platlib")]
-    standard = [paths[key] for key in ("stdlib", "platstdlib")]
-    return not file.startswith(tuple(f"{one}/" for one in (*installed, *standard)))
+    others = [paths[key] for key in ("purelib", "platlib", "stdlib", "platstdlib")]
+    others.append(str(pathlib.Path(__file__).parent.parent))
+    return not file.startswith(tuple(f"{other}{os.sep}" for other in others))
 
 
 _DESCRIPTIONS = (
