@@ -86,7 +86,8 @@ def main(argv):
         kinds = collections.defaultdict(list)
         for row in rows:
             kinds[results.kind(row)].append(row)
-        when = flags.FLAGS.get_flag_value("report_epoch", "final")
+        known = "report_epoch" in flags.FLAGS  # Not where `main` is called by itself.
+        when = flags.FLAGS["report_epoch"].value if known else "final"
         for some in kinds.values():
             every = study.in_order(some) + nameless
             written = write(study.compared(some, when), every, folder, when)
