@@ -71,9 +71,14 @@ def is_number(value):
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
+def is_finite(value):
+    """Whether a value is such a number, and neither infinite nor NaN."""
+    return is_number(value) and math.isfinite(value)
+
+
 def _is_scalar(value):
     if is_number(value):
-        return math.isfinite(value)
+        return is_finite(value)
     return getattr(value, "shape", None) == ()
 
 

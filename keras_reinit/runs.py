@@ -4,12 +4,11 @@ import contextlib
 import dataclasses
 import functools
 import json
-import math
 import pathlib
 import time
 
 from keras_reinit import data, pool
-from keras_reinit.arguments import checked_integer, is_number
+from keras_reinit.arguments import checked_integer, is_finite
 from keras_reinit.config import METHODS, REGULARIZATIONS, Config
 from keras_reinit.console import say
 from keras_reinit.naming import names
@@ -68,7 +67,7 @@ def _is_known(row):
 def _has_results(row):
     epochs = REPORT_EPOCHS if kind(row) == "training" else ("final",)
     return all(
-        isinstance(row.get(when), dict) and _is_finite(row[when].get(name))
+        isinstance(row.get(when), dict) and is_finite(row[when].get(name))
         for when in epochs
         for name in ("test_accuracy", "validation_accuracy")
     ) and _has_stages(row.get("stages", [{"train_accuracy": 0.0}]))
@@ -79,14 +78,10 @@ def _has_stages(stages):
         isinstance(stages, list)
         and bool(stages)
         and all(
-            isinstance(one, dict) and _is_finite(one.get("train_accuracy"))
+            isinstance(one, dict) and is_finite(one.get("train_accuracy"))
             for one in stages
         )
     )
-
-
-def _is_finite(value):
-    return is_number(value) and math.isfinite(value)
 
 
 def key_of(config):

@@ -99,7 +99,7 @@ def test_executions_have_seeds_of_their_own_and_the_best_weights_are_kept(tmp_pa
     assert len(set(scores)) > 1
     score = tuner.oracle.get_best_trials()[0].score
     assert score == pytest.approx(np.mean(scores))
-    # Of seeds with the same inputs the best can be told by its validation accuracy.
+    # The kept weights are those of the seed with the best validation accuracy.
     best = rows[int(np.argmax(scores))]
     weights = tuner.get_best_models()[0].get_weights()
     config = {**best["config"], "train_size": 64}

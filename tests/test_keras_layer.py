@@ -158,7 +158,7 @@ def test_layers_that_disagree_are_refused():
         )
 
 
-# --- what is no augmentation -----------------------------------------------------
+# --- layers that do not augment -----------------------------------------------------
 
 
 @pytest.mark.parametrize(

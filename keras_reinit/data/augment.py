@@ -10,8 +10,13 @@ import itertools
 
 import tensorflow as tf
 
-from keras_reinit.arguments import checked_integer, checked_type
-from keras_reinit.data.checks import as_array, check_fraction, is_number
+from keras_reinit.arguments import (
+    check_share,
+    checked_integer,
+    checked_type,
+    is_finite,
+)
+from keras_reinit.data.checks import as_array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +109,7 @@ class Cutout:
 
     def __post_init__(self):
         checked_integer("size", self.size, low=1)
-        check_fraction("fill", self.fill)
+        check_share("fill", self.fill)
 
     def __call__(self, images, draws):
         """Augments a batch; draws are the row and column of the center."""
@@ -149,8 +154,8 @@ class RandomErasing:
     mixes_labels = False
 
     def __post_init__(self):
-        check_fraction("chance", self.chance)
-        check_fraction("fill", self.fill)
+        check_share("chance", self.chance)
+        check_share("fill", self.fill)
         if as_array(self.area).shape != (2,) or not _rise(0, *self.area, 1):
             raise ValueError(
                 "`area` must be two numbers in [0, 1], the smaller first. "
@@ -179,7 +184,7 @@ class RandomErasing:
 
 def _rise(*values):
     """Whether all are numbers, of which none is below the one before."""
-    return all(map(is_number, values)) and all(
+    return all(map(is_finite, values)) and all(
         a <= b for a, b in itertools.pairwise(values)
     )
 

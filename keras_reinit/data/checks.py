@@ -1,37 +1,21 @@
-"""Checks of what data are made of: fractions, vectors of labels, arrays of anything."""
-
-import math
-import numbers
+"""Checks of what data are made of: numbers, vectors of labels, arrays."""
 
 import numpy as np
 
-from keras_reinit.arguments import check_positive, check_share
-
-
-def is_number(value):
-    """Returns whether a value is a finite number, and no bool."""
-    is_bool = isinstance(value, bool | np.bool_)
-    return isinstance(value, numbers.Real) and not is_bool and math.isfinite(value)
-
-
-def check_fraction(name, value):
-    """A `ValueError` unless a value is a number in [0, 1], and no bool."""
-    if isinstance(value, bool):
-        raise ValueError(f"`{name}` must be in [0, 1]. Received: {name}={value!r}")
-    check_share(name, value)
+from keras_reinit.arguments import check_positive, is_finite
 
 
 def check_positive_number(name, value):
     """A `ValueError` unless a value is a finite number > 0, and no bool."""
     check_positive(name, value)
-    if not is_number(value):
+    if not is_finite(value):
         raise ValueError(
             f"`{name}` must be a finite number > 0. Received: {name}={value!r}"
         )
 
 
 def as_array(values):
-    """Returns an array of anything; one of an object for what is no array."""
+    """Returns values as an array; one of type object if they do not form an array."""
     try:
         return np.asarray(values)
     except (TypeError, ValueError):  # Nested sequences of several lengths.

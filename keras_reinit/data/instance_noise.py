@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_reinit.data.checks import check_fraction
+from keras_reinit.arguments import check_share
 from keras_reinit.data.images import check_examples, pixels_of
 from keras_reinit.data.label_noise import LabelNoise, numbers_of
 
@@ -45,7 +45,7 @@ class InstanceNoise(LabelNoise):
     noise_rate: float
 
     def __post_init__(self):
-        check_fraction("noise_rate", self.noise_rate)
+        check_share("noise_rate", self.noise_rate)
 
     def transition_rows(self, labels, num_classes, seed, images, index):
         """The chances of each example, from its image and its rate."""

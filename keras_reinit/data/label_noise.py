@@ -10,11 +10,10 @@ import dataclasses
 
 import numpy as np
 
-from keras_reinit.arguments import checked_integer
+from keras_reinit.arguments import check_share, checked_integer
 from keras_reinit.data.checks import (
     are_labels,
     as_array,
-    check_fraction,
     checked_index,
     description,
 )
@@ -149,7 +148,7 @@ class SymmetricNoise(LabelNoise):
     noise_rate: float
 
     def __post_init__(self):
-        check_fraction("noise_rate", self.noise_rate)
+        check_share("noise_rate", self.noise_rate)
 
     def transition_matrix(self, num_classes):
         """`1 - noise_rate` on the diagonal, and `noise_rate / num_classes` all over."""
@@ -181,7 +180,7 @@ class PairFlipNoise(LabelNoise):
     noise_rate: float
 
     def __post_init__(self):
-        check_fraction("noise_rate", self.noise_rate)
+        check_share("noise_rate", self.noise_rate)
 
     def transition_matrix(self, num_classes):
         """`noise_rate` right of the diagonal."""
@@ -218,7 +217,7 @@ class AsymmetricNoise(LabelNoise):
     targets: tuple
 
     def __post_init__(self):
-        check_fraction("noise_rate", self.noise_rate)
+        check_share("noise_rate", self.noise_rate)
         targets = as_array(self.targets)
         if not are_labels(targets, high=targets.size):
             raise ValueError(

@@ -19,7 +19,7 @@ def steps_of(layer):
 
 
 def check_layer(layer):
-    """A `ValueError` for what is no random layer of images, channels last."""
+    """A `ValueError` unless `layer` is a random layer of images, channels last."""
     if not isinstance(layer, keras.Layer):
         raise ValueError(
             "`layer` must be a layer of Keras, such as "

@@ -31,7 +31,7 @@ def check_parallel_calls(parallel_calls):
 
 
 def check_standardize(standardize):
-    """A `ValueError` for what is no function of images."""
+    """A `ValueError` unless `standardize` is a function of images."""
     if not callable(standardize):
         raise ValueError(
             "`standardize` must be a function of images, such as "
